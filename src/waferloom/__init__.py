@@ -1,0 +1,1 @@
+"""Plan, simulate and execute large language models on wafer-scale chips."""
