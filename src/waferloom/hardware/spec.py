@@ -43,6 +43,10 @@ class Dtype(StrEnum):
         ]
 
 
+Size = Annotated[int, Field(gt=0)]
+"""A count or extent of at least one."""
+
+
 class LinkSpec(Spec):
     """A directed link: what one direction carries."""
 
@@ -66,9 +70,9 @@ class CoreArraySpec(Spec):
     Attributes:
         rows: Rows of cores.
         cols: Columns of cores.
-        tile_shapes: Output tiles (rows, cols) a core can be given, in elements; a core array computes
-            whole tiles, so ragged edges are wasted work. For a systolic core the natural entry is its
-            MAC array; for a GPU the CTA tiles of its GEMM library.
+        tile_shapes: Output tiles (rows, cols) a core can be given, in elements; a core array
+            computes whole tiles, so ragged edges are wasted work. For a systolic core the natural
+            entry is its MAC array; for a GPU the CTA tiles of its GEMM library.
         tile_fill: Steps along the contracted dimension that each tile wastes filling its pipeline.
         sram_bytes: SRAM of one core.
         noc_bandwidth_bytes_per_s: What one core takes in from the NoC; absent where the NoC is not
@@ -77,7 +81,7 @@ class CoreArraySpec(Spec):
 
     rows: int = Field(gt=0)
     cols: int = Field(gt=0)
-    tile_shapes: tuple[tuple[int, int], ...] = Field(min_length=1)
+    tile_shapes: tuple[tuple[Size, Size], ...] = Field(min_length=1)
     tile_fill: float = Field(default=0.0, ge=0)
     sram_bytes: Bytes = Field(gt=0)
     noc_bandwidth_bytes_per_s: BytesPerSecond | None = Field(default=None, gt=0)
@@ -128,7 +132,7 @@ class DieSpec(Spec):
     """
 
     name: str
-    peak_flops_per_s: Mapping[Dtype, FlopsPerSecond] = Field(min_length=1)
+    peak_flops_per_s: Mapping[Dtype, Annotated[FlopsPerSecond, Field(gt=0)]] = Field(min_length=1)
     vector_flops_per_s: FlopsPerSecond = Field(gt=0)
     sram_bytes: Bytes = Field(gt=0)
     clock_hz: Hertz = Field(gt=0)
@@ -156,16 +160,13 @@ class TorusSpec(Spec):
     """
 
     kind: Literal["torus"]
-    shape: tuple[int, ...] = Field(min_length=2, max_length=3)
+    shape: tuple[Size, ...] = Field(min_length=2, max_length=3)
     link: LinkSpec
     num_slices: int = Field(default=1, gt=0)
     slice_link: LinkSpec | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if min(self.shape) < 1:
-            msg = f"every entry of shape must be positive, found {list(self.shape)}"
-            raise ValueError(msg)
         if self.num_slices > 1 and self.slice_link is None:
             msg = "num_slices above 1 needs a slice_link (the data-centre network, per chip)"
             raise ValueError(msg)
@@ -236,7 +237,7 @@ class SystemSpec(Spec):
 
     Attributes:
         flags: Sentences that every report repeats, such as `not buildable as a planar floorplan`.
-        assumptions: Dotted key of this file -> why it has that value though the source does not say.
+        assumptions: Dotted key of this file -> why it has that value though no source says so.
     """
 
     name: str

@@ -1,0 +1,216 @@
+"""Systems by name or file: the presets shipped with the package, and one's own TOML files.
+
+A file may start from another system with `extends = "temp-6x8"`: its tables are laid over those of
+the base, key by key; lists are replaced whole.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, NamedTuple, cast
+
+from pydantic import ValidationError
+
+from waferloom.errors import SpecError, describe_faults, did_you_mean
+from waferloom.hardware.spec import (
+    MeshSpec,
+    SwitchedSpec,
+    SystemSpec,
+    TorusSpec,
+    WaferGridSpec,
+)
+
+_PRESETS: Final = "waferloom.hardware.presets"
+_SUFFIX: Final = ".toml"
+_EXTENDS: Final = "extends"
+_COUNT: Final = re.compile(r"(?P<rows>[1-9]\d*)(?:x(?P<cols>[1-9]\d*))?")
+
+Table = dict[str, Any]
+
+
+def system(name_or_path: str | Path) -> SystemSpec:
+    """Return the system of a preset or of a TOML file.
+
+    A preset or file may carry a size after a colon, which replaces the size its text gives:
+    `dgx-h100:16` has 16 nodes, `tpu-v5e:4` four slices, and a system of several wafers takes `:4`
+    (a row of four) or `:2x2`.
+
+    Args:
+        name_or_path: A name of `preset_names()`, or the path of a file (it ends in `.toml` or
+            contains a `/`).
+
+    Raises:
+        SpecError: No such preset or file, TOML that does not parse, or values that describe nothing
+            that can exist; one message lists all faults.
+
+    Example:
+        >>> system("temp-6x8").num_dies
+        48
+        >>> system("dgx-h100:16").num_dies
+        128
+    """
+    if isinstance(name_or_path, Path):
+        return _validated(_read_file(name_or_path, ()))
+    name, _, count = name_or_path.rpartition(":") if ":" in name_or_path else (name_or_path, "", "")
+    if "/" in count:
+        name, count = name_or_path, ""
+    spec = _system_file(Path(name)) if _is_path(name) else _preset(name)
+    return _with_count(spec, name, count) if ":" in name_or_path and name != name_or_path else spec
+
+
+@cache
+def preset_names() -> tuple[str, ...]:
+    """Return the names of all presets, sorted."""
+    entries = files(_PRESETS).iterdir()
+    return tuple(sorted(e.name[: -len(_SUFFIX)] for e in entries if e.name.endswith(_SUFFIX)))
+
+
+def preset_text(name: str) -> str:
+    """Return the TOML text of a preset, comments included: a start for one's own file.
+
+    Raises:
+        SpecError: No preset has this name.
+    """
+    if name not in preset_names():
+        msg = f"no system is called {name!r}; {did_you_mean(name, preset_names())}"
+        raise SpecError(msg)
+    return files(_PRESETS).joinpath(name + _SUFFIX).read_text(encoding="utf-8")
+
+
+class _Document(NamedTuple):
+    """A TOML text with its bases laid under it."""
+
+    origin: str
+    table: Table
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(_SUFFIX) or "/" in name
+
+
+def _system_file(path: Path) -> SystemSpec:
+    return _validated(_read_file(path, ()))
+
+
+@cache
+def _preset(name: str) -> SystemSpec:
+    return _validated(_read_preset(name, ()))
+
+
+def _read_preset(name: str, seen: tuple[str, ...]) -> _Document:
+    return _parsed(preset_text(name), f"preset {name}", Path(), (*seen, name))
+
+
+def _read_file(path: Path, seen: tuple[str, ...]) -> _Document:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        msg = f"there is no file {path}; give a path that exists, or a preset name without .toml"
+        raise SpecError(msg) from None
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path} cannot be read as text: {error}"
+        raise SpecError(msg) from None
+    return _parsed(text, str(path), path.parent, (*seen, str(path.resolve())))
+
+
+def _parsed(text: str, origin: str, folder: Path, seen: tuple[str, ...]) -> _Document:
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{origin} is not valid TOML: {error}"
+        raise SpecError(msg) from None
+    if _EXTENDS not in table:
+        return _Document(origin, table)
+    base_name = table.pop(_EXTENDS)
+    if not isinstance(base_name, str):
+        msg = f"{origin}: {_EXTENDS} must be the name of a preset or file, found {base_name!r}"
+        raise SpecError(msg)
+    key = str((folder / base_name).resolve()) if _is_path(base_name) else base_name
+    if key in seen:
+        msg = f"{origin} extends {base_name}, which extends it in turn; break the circle"
+        raise SpecError(msg)
+    base = (
+        _read_file(folder / base_name, seen)
+        if _is_path(base_name)
+        else _read_preset(base_name, seen)
+    )
+    return _Document(origin, _laid_over(base.table, table))
+
+
+def _laid_over(base: Table, top: Table) -> Table:
+    merged = dict(base)
+    for key, value in top.items():
+        under = merged.get(key)
+        both = isinstance(under, dict) and isinstance(value, dict)
+        merged[key] = _laid_over(cast("Table", under), cast("Table", value)) if both else value
+    return merged
+
+
+def _validated(document: _Document) -> SystemSpec:
+    faults: list[str] = []
+    spec = None
+    try:
+        spec = SystemSpec.model_validate(document.table)
+    except ValidationError as error:
+        faults += describe_faults(error, SystemSpec)
+    faults += _assumption_faults(document.table)
+    if faults or spec is None:
+        lines = "".join(f"\n  - {fault}" for fault in faults)
+        msg = f"{document.origin} does not describe a system:{lines}"
+        raise SpecError(msg)
+    return spec
+
+
+def _assumption_faults(table: Table) -> list[str]:
+    """Check that every assumption speaks of a key that the file has."""
+    assumptions = table.get("assumptions", {})
+    if not isinstance(assumptions, dict):
+        return []
+    known = list(_dotted_keys({k: v for k, v in table.items() if k != "assumptions"}))
+    return [
+        f"assumptions: {key!r} is no key of this file; {did_you_mean(key, known)}"
+        if len(known) < 100
+        else f"assumptions: {key!r} is no key of this file"
+        for key in cast("Mapping[str, object]", assumptions)
+        if key not in known
+    ]
+
+
+def _dotted_keys(table: Mapping[str, object], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for key, value in table.items():
+        keys.append(prefix + key)
+        if isinstance(value, dict):
+            keys += _dotted_keys(cast("Table", value), f"{prefix}{key}.")
+    return keys
+
+
+def _with_count(spec: SystemSpec, name: str, count: str) -> SystemSpec:
+    """Replace the number of nodes, slices or wafers."""
+    match = _COUNT.fullmatch(count)
+    if match is None:
+        msg = f"{name}:{count} needs a positive whole number (or RxC wafers) after the colon"
+        raise SpecError(msg)
+    rows, cols = int(match["rows"]), match["cols"]
+    net = spec.interconnect
+    if cols is not None and not isinstance(net, WaferGridSpec):
+        msg = f"{name}:{count}: only a system of several wafers takes RxC; write {name}:{rows}"
+        raise SpecError(msg)
+    match net:
+        case SwitchedSpec():
+            change = {"num_nodes": rows}
+        case TorusSpec():
+            change = {"num_slices": rows}
+        case WaferGridSpec():
+            change = {"wafer_rows": 1 if cols is None else rows}
+            change["wafer_cols"] = rows if cols is None else int(cols)
+        case MeshSpec():
+            msg = f"{name}:{count}: {name} is one wafer, which has no count; leave out :{count}"
+            raise SpecError(msg)
+    table = spec.model_dump(exclude_unset=True)
+    table["interconnect"] |= change
+    table["name"] = f"{spec.name}:{count}"
+    return _validated(_Document(f"{name}:{count}", table))
