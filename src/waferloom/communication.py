@@ -1,4 +1,4 @@
-"""The records that `parallel` emits and `network` realises: which ranks exchange how many bytes, when."""
+"""The records that `parallel` emits and `network` realises: who exchanges how many bytes, when."""
 
 from dataclasses import dataclass
 from enum import StrEnum
