@@ -120,6 +120,36 @@ class ModelConfig:
     extra_parameters: int = 0
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Check the sizes, so that no reader can make a model without heads or layers.
+
+        Raises:
+            ValueError: A size is not positive, or parts contradict each other; all faults are named.
+        """
+        faults = [
+            f"{name} must be at least 1, found {getattr(self, name)}"
+            for name in (
+                "hidden_size",
+                "num_heads",
+                "num_kv_heads",
+                "head_dim",
+                "ffn_size",
+                "vocab_size",
+                "num_layers",
+            )
+            if getattr(self, name) < 1
+        ]
+        if any(group.kind is LayerKind.MOE for group in self.layer_groups) and self.moe is None:
+            faults.append("a layer group is moe, but moe (experts, top_k, width) is not given")
+        if self.moe is not None and not 1 <= self.moe.top_k <= self.moe.num_experts:
+            faults.append(f"top_k {self.moe.top_k} is not within 1..{self.moe.num_experts} experts")
+        if self.num_kv_heads > 0 and self.num_heads % self.num_kv_heads:
+            faults.append(
+                f"num_heads {self.num_heads} is not a multiple of num_kv_heads {self.num_kv_heads}"
+            )
+        if faults:
+            raise ValueError("; ".join(faults))
+
     @property
     def num_layers(self) -> int:
         """Layers of all groups."""
