@@ -1,9 +1,9 @@
 """Read a Hugging Face `config.json` into a `ModelConfig`, one reader per architecture.
 
 `ARCHITECTURES` is the table of what can be read. Fields that do not change shapes, parameters or
-FLOPs (rotary scaling, initialisers, token ids, sliding windows) are not looked at; a sliding window is
-thus modelled as full attention. Where a field may be absent, its default is that of the Transformers
-library.
+FLOPs (rotary scaling, initialisers, token ids, sliding windows) are not looked at; a sliding window
+is thus modelled as full attention. Where a field may be absent, its default is that of the
+Transformers library.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -554,8 +554,8 @@ def read_config(content: Mapping[str, object], name: str, where: str) -> ModelCo
         where: What the user gave, for error messages.
 
     Raises:
-        SpecError: The architecture is not one of `ARCHITECTURES`, or fields are missing or senseless;
-            the message names all of them.
+        SpecError: The architecture is not one of `ARCHITECTURES`, or fields are missing or
+            senseless; the message names all of them.
     """
     architecture = _architecture(content, where)
     fields = Fields(content)
@@ -567,7 +567,7 @@ def read_config(content: Mapping[str, object], name: str, where: str) -> ModelCo
 
 
 def _build(reader: Reader, fields: Fields, name: str) -> ModelConfig | None:
-    """Run a reader; a record that refuses placeholder values only matters if no field is at fault."""
+    """Run a reader; what the record refuses matters only if no field was at fault before."""
     try:
         return reader(fields, name)
     except ValueError as error:
@@ -590,7 +590,7 @@ def _architecture(content: Mapping[str, object], where: str) -> str:
     hint = (
         f"it also lacks the fields {', '.join(missing)}"
         if missing
-        else "its fields would do for LlamaForCausalLM: if the model is built like Llama, say so there"
+        else "its fields suffice: if it is built like Llama, name LlamaForCausalLM there"
     )
     msg = (
         f"{where}: {found}; supported: {', '.join(sorted(ARCHITECTURES))}. "

@@ -7,7 +7,7 @@ from waferloom.workload.model import ModelConfig
 
 
 class AttentionStorage(StrEnum):
-    """Whether attention keeps its s^2 scores for backward (`stored`) or recomputes them tile by tile."""
+    """Whether attention stores its s^2 scores for backward or recomputes them (`flash`)."""
 
     FLASH = "flash"
     STORED = "stored"
@@ -24,8 +24,9 @@ class Optimizer(StrEnum):
 class Precision:
     """Bytes per parameter of every kind of state, and the format of the matmuls.
 
-    The default is mixed-precision Adam: 2 (weights) + 2 (gradients) + 12 (fp32 copy and two moments) = 16
-    bytes per parameter. Megatron-style fp32 gradient accumulation makes the second term 4.
+    The default is mixed-precision Adam: 2 (weights) + 2 (gradients) + 12 (fp32 copy and two
+    moments) = 16 bytes per parameter. Megatron-style fp32 gradient accumulation makes the second
+    term 4.
 
     Attributes:
         compute: Format of matmul inputs; a key of `DieSpec.peak_flops_per_s`.
@@ -60,8 +61,8 @@ class Precision:
 class Training:
     """Train `model` with steps of `global_batch_size` sequences of `seq_len` tokens.
 
-    `seq_len` may exceed a learned position table: studies stretch GPT-3 to 16K tokens, and the few rows
-    that are missing change no result.
+    `seq_len` may exceed a learned position table: studies stretch GPT-3 to 16K tokens, and the few
+    rows that are missing change no result.
     """
 
     model: ModelConfig
@@ -92,7 +93,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inference:
-    """Serve `model`: `batch_size` requests of `prompt_len` tokens that generate `output_len` each."""
+    """Serve `batch_size` requests of `prompt_len` tokens that generate `output_len` tokens each."""
 
     model: ModelConfig
     batch_size: int

@@ -1,16 +1,16 @@
 """The operators of a layer, of the embedding and of the head, with what forward keeps for backward.
 
 Stored activations follow Korthikanti et al. 2022: for a GPT layer with dropout and stored attention
-their sum is `s b h (34 + 5 a s / h)` bytes, of which 10 `s b h` lie outside the tensor-parallel region
-(divided by tp only under sequence parallelism) and the rest is divided by tp. The same rules, applied to
-other layers: every input of a matmul is kept, every input of a norm, the operands of a product, one-byte
-dropout masks; q, k, v and the output of attention; per head and token a fp32 log-sum-exp instead of the
-scores where attention is flash-style. A matmul that reads the output of its predecessor shares that
-tensor with it, so it is listed once, with its producer or its consumer.
+their sum is `s b h (34 + 5 a s / h)` bytes, of which 10 `s b h` lie outside the tensor-parallel
+region (divided by tp only under sequence parallelism) and the rest is divided by tp. The same
+rules, applied to other layers: every input of a matmul is kept, every input of a norm, the operands
+of a product, one-byte dropout masks; q, k, v and the output of attention; per head and token a fp32
+log-sum-exp instead of the scores where attention is flash-style. A matmul that reads the output of
+its predecessor shares that tensor with it, so it is listed once, with its producer or its consumer.
 
-Limits: the fp32 row statistics of norms are not counted (8 bytes beside `2 h`); routed copies assume no
-padding and no dropped tokens; MLA keeps the expanded keys and values. Vector operators count their
-traffic unfused, each tensor read or written once, in 2-byte elements.
+Limits: the fp32 row statistics of norms are not counted (8 bytes beside `2 h`); routed copies
+assume no padding and no dropped tokens; MLA keeps the expanded keys and values. Vector operators
+count their traffic unfused, each tensor read or written once, in 2-byte elements.
 
 Source:
     Korthikanti et al. 2022, Reducing Activation Recomputation in Large Transformer Models,
@@ -80,8 +80,8 @@ def layer_graph(
 def embedding_graph(model: ModelConfig) -> LayerGraph:
     """Return what turns token ids into the residual stream.
 
-    The table is vocabulary-parallel: a rank looks up the rows it holds, so the results are partial sums
-    (`Split.IN`). Learned positions are added on every rank.
+    The table is vocabulary-parallel: a rank looks up the rows it holds, so the results are partial
+    sums (`Split.IN`). Learned positions are added on every rank.
     """
     hidden = _plain(model.hidden_size)
     embedding_size = model.embedding_size or model.hidden_size
@@ -132,8 +132,9 @@ def embedding_graph(model: ModelConfig) -> LayerGraph:
 def head_graph(model: ModelConfig) -> LayerGraph:
     """Return the final norm, the vocabulary-parallel logits and the fp32 cross-entropy.
 
-    A tied head counts no parameters here, since the embedding counts them; it reads the matrix all the
-    same (`in_features` x `out_features`), and a pipeline whose last stage is not its first holds a copy.
+    A tied head counts no parameters here, since the embedding counts them; it reads the matrix all
+    the same (`in_features` x `out_features`), and a pipeline whose last stage is not its first
+    holds a copy.
     """
     vocab = _plain(model.vocab_size)
     embedding_size = model.embedding_size or model.hidden_size
@@ -164,7 +165,7 @@ def head_graph(model: ModelConfig) -> LayerGraph:
             in_features=vocab,
             out_features=vocab,
             vector_flops_per_token=_SOFTMAX_FLOPS * model.vocab_size,
-            # 16-bit logits in, fp32 probabilities out; backward reads those and writes 16-bit gradients.
+            # 16-bit logits in, fp32 probabilities out; backward turns those into 16-bit gradients.
             vector_bytes_per_token=(_ELEMENT_BYTES + _FP32_BYTES) * model.vocab_size,
             backward_vector_bytes_per_token=(_ELEMENT_BYTES + _FP32_BYTES) * model.vocab_size,
             saved=(_saved("logits", vocab, Split.OUT, bytes_per_element=_FP32_BYTES),),
@@ -361,10 +362,10 @@ def _rotary(features: Features, num_rotated: int) -> Operator:
 
 
 def _latent_projections(model: ModelConfig, latent: LatentAttention) -> Iterator[Operator]:
-    """Yield the low-rank projections of multi-head latent attention, as used in training and prefill.
+    """Yield the low-rank projections of latent attention, as used in training and prefill.
 
-    The down projections have nothing that tensor parallelism could cut without a sum over the latent,
-    so every rank repeats them.
+    The down projections have nothing that tensor parallelism could cut without a sum over the
+    latent, so every rank repeats them.
     """
     hidden = _plain(model.hidden_size)
     head_dim_qk = latent.qk_nope_head_dim + latent.qk_rope_head_dim
@@ -408,7 +409,7 @@ def _attention(model: ModelConfig, storage: AttentionStorage, head_dim_v: int) -
         _saved("value", (value,), Split.HEADS),
     ]
     if storage is AttentionStorage.FLASH:
-        # Its backward recomputes the scores from q, k and this sum; dropout is replayed from a seed.
+        # Backward recomputes the scores from q, k and this sum, and replays dropout from a seed.
         saved.append(_saved("log_sum_exp", (heads,), Split.HEADS, bytes_per_element=_FP32_BYTES))
     else:
         saved += [
@@ -525,7 +526,8 @@ def _dense_mlp(model: ModelConfig) -> Iterator[Operator]:
 def _experts(model: ModelConfig, moe: MixtureOfExperts) -> Iterator[Operator]:
     """Yield router, dispatch, routed experts, combine, shared experts and residual.
 
-    Dispatch and combine are here the copies in memory; what crosses dies is the business of `parallel`.
+    Dispatch and combine are here the copies in memory; what crosses dies is the business of
+    `parallel`.
     """
     size = model.hidden_size
     hidden = _plain(size)

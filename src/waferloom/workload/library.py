@@ -1,7 +1,8 @@
 """Models by name: shipped presets, and configuration files of the user.
 
-A preset is one file under `presets/`: the fields of a Hugging Face `config.json` that matter here, or a
-TOML file with the fields of `ModelConfig` for models that have no such file. Both carry their source.
+A preset is one file under `presets/`: the fields of a Hugging Face `config.json` that matter here,
+or a TOML file with the fields of `ModelConfig` for models that have no such file. Both carry their
+source.
 """
 
 import json
@@ -25,8 +26,8 @@ def model(name_or_path: str | Path) -> ModelConfig:
     """Return a model by preset name, or from a file.
 
     Args:
-        name_or_path: A name of `model_names()`; or a Hugging Face `config.json`, a directory that holds
-            one, or a model TOML file.
+        name_or_path: A name of `model_names()`; or a Hugging Face `config.json`, a directory that
+            holds one, or a model TOML file.
 
     Raises:
         SpecError: No such preset or file, or the file does not describe a model that can be read.

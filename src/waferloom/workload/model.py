@@ -1,4 +1,4 @@
-"""`ModelConfig`: the architecture of a decoder-only transformer, in one vocabulary for all families."""
+"""`ModelConfig`: a decoder-only transformer, in one vocabulary for all families."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -82,13 +82,14 @@ class ModelConfig:
         has_qk_norm: A norm of width `head_dim` on queries and on keys.
         has_embedding_norm: BLOOM's norm after the embedding.
         has_final_norm: A norm before the head.
-        embedding_size: Width of the embedding if it differs from `hidden_size` (OPT-350M); else None.
+        embedding_size: Width of the embedding if it differs from `hidden_size` (OPT-350M); else
+            None.
         dropout: Whether training keeps dropout masks (GPT-2/3 class models).
         layer_groups: The layers from first to last.
         moe: Present if a group is MoE.
         latent: Present for multi-head latent attention.
-        extra_parameters: Parameters outside this vocabulary that the published count includes, with the
-            reason in `notes` (for example router correction biases).
+        extra_parameters: Parameters outside this vocabulary that the published count includes, with
+            the reason in `notes` (for example router correction biases).
         notes: Provenance and assumptions.
     """
 
@@ -124,7 +125,8 @@ class ModelConfig:
         """Check the sizes, so that no reader can make a model without heads or layers.
 
         Raises:
-            ValueError: A size is not positive, or parts contradict each other; all faults are named.
+            ValueError: A size is not positive, or parts contradict each other; all faults are
+                named.
         """
         faults = [
             f"{name} must be at least 1, found {getattr(self, name)}"

@@ -1,7 +1,8 @@
 """Read a model from a TOML table whose keys are the fields of `ModelConfig`.
 
-For models without a Hugging Face configuration: those that a paper only describes. `[source]` says where
-the numbers come from and `[assumptions]` maps a key to the reason for a value that the source lacks.
+For models without a Hugging Face configuration: those that a paper only describes. `[source]` says
+where the numbers come from and `[assumptions]` maps a key to the reason for a value that the source
+lacks.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """The operators of a layer, before anything is divided.
 
-An operator states what it computes per token and which of its dimensions a parallel scheme may cut; it
-does not know degrees or hardware. Widths are sums of `FeatureBlock`s, so that cutting into uneven
-shards (`ceil`) respects whole heads.
+An operator states what it computes per token and which of its dimensions a parallel scheme may cut;
+it does not know degrees or hardware. Widths are sums of `FeatureBlock`s, so that cutting into
+uneven shards (`ceil`) respects whole heads.
 """
 
 from dataclasses import dataclass
@@ -86,7 +86,8 @@ class SavedActivation:
         name: For reports.
         features: Elements per token, as blocks.
         bytes_per_element: 2 for activations of 16-bit training, 1 for masks, 4 for fp32 statistics.
-        split: HEADS or OUT: divided by tp; TOKENS: divided by tp under sequence parallelism; WHOLE: never.
+        split: HEADS or OUT: divided by tp; TOKENS: divided by tp under sequence parallelism; WHOLE:
+            never.
         saved_until: Which recompute policies drop it.
         per_key: The tensor has this many elements for every (token, key) pair: stored attention.
         is_routed: One copy per (token, expert) pair; `top_k` copies per token.
@@ -117,8 +118,8 @@ class Operator:
         heads: Attention: query heads as one block of `unit_width` 1.
         kv_heads: Attention: key/value heads.
         vector_flops_per_token: Vector operations per token of a VECTOR operator.
-        vector_bytes_per_token: Bytes a VECTOR or EMBEDDING operator reads and writes per token, forward,
-            unfused from its neighbours.
+        vector_bytes_per_token: Bytes a VECTOR or EMBEDDING operator reads and writes per token,
+            forward, unfused from its neighbours.
         backward_vector_bytes_per_token: The same, backward.
         is_routed: Works on (token, expert) pairs.
         is_attention_core: Recomputed by selective recomputation.

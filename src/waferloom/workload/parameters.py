@@ -1,6 +1,7 @@
 """Exact parameter counts, in closed form.
 
-Written from the dimensions alone, without the operators of `layers`, so that the two check each other.
+Written from the dimensions alone, without the operators of `layers`, so that the two check each
+other.
 """
 
 from dataclasses import dataclass
