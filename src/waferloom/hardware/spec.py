@@ -47,6 +47,14 @@ Size = Annotated[int, Field(gt=0)]
 """A count or extent of at least one."""
 
 
+class Dataflow(StrEnum):
+    """Which operand of a matmul a core keeps while the others pass by."""
+
+    OUTPUT_STATIONARY = "output_stationary"
+    WEIGHT_STATIONARY = "weight_stationary"
+    INPUT_STATIONARY = "input_stationary"
+
+
 class LinkSpec(Spec):
     """A directed link: what one direction carries."""
 
@@ -77,6 +85,11 @@ class CoreArraySpec(Spec):
         sram_bytes: SRAM of one core.
         noc_bandwidth_bytes_per_s: What one core takes in from the NoC; absent where the NoC is not
             modelled apart from the shared cache (GPUs).
+        dataflows: Loop orders the cores support; GEMM libraries of GPUs keep outputs only.
+        max_split_k: Most pieces into which the contracted dimension of an output tile may be cut,
+            so that few large tiles still fill the cores (split-K); the partial sums are then added
+            up.
+        attention_block: Queries of one work item of fused attention, and keys of one of its steps.
     """
 
     rows: int = Field(gt=0)
@@ -85,6 +98,9 @@ class CoreArraySpec(Spec):
     tile_fill: float = Field(default=0.0, ge=0)
     sram_bytes: Bytes = Field(gt=0)
     noc_bandwidth_bytes_per_s: BytesPerSecond | None = Field(default=None, gt=0)
+    dataflows: tuple[Dataflow, ...] = Field(default=tuple(Dataflow), min_length=1)
+    max_split_k: int = Field(default=32, gt=0)
+    attention_block: tuple[Size, Size] = (128, 128)
 
     @property
     def num_cores(self) -> int:
