@@ -1,7 +1,8 @@
 """Systems by name or file: the presets shipped with the package, and one's own TOML files.
 
-A file may start from another system with `extends = "temp-6x8"`: its tables are laid over those of
-the base, key by key; lists are replaced whole.
+A file may start from another system with `extends = "temp-6x8"`. Its tables are laid over those of the
+base key by key, with three rules: lists are replaced whole; a table that names another `kind` starts
+afresh; and what the base assumes about a key goes when the file changes that key.
 """
 
 import re
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 
 from waferloom.errors import SpecError, describe_faults, did_you_mean
 from waferloom.hardware.spec import (
-    MeshSpec,
+    Interconnect,
     SwitchedSpec,
     SystemSpec,
     TorusSpec,
@@ -26,7 +27,8 @@ from waferloom.hardware.spec import (
 _PRESETS: Final = "waferloom.hardware.presets"
 _SUFFIX: Final = ".toml"
 _EXTENDS: Final = "extends"
-_COUNT: Final = re.compile(r"(?P<rows>[1-9]\d*)(?:x(?P<cols>[1-9]\d*))?")
+_ASSUMPTIONS: Final = "assumptions"
+_COUNT: Final = re.compile(r"[1-9]\d*(x[1-9]\d*)*")
 
 Table = dict[str, Any]
 
@@ -35,8 +37,8 @@ def system(name_or_path: str | Path) -> SystemSpec:
     """Return the system of a preset or of a TOML file.
 
     A preset or file may carry a size after a colon, which replaces the size its text gives:
-    `dgx-h100:16` has 16 nodes, `tpu-v5e:4` four slices, and a system of several wafers takes `:4`
-    (a row of four) or `:2x2`.
+    `dgx-h100:16` has 16 nodes, `tpu-v5e:4` four slices, `tpu-v5p:4x4x8` one slice of that shape, and
+    a system of several wafers takes `:4` (a row of four) or `:2x2`.
 
     Args:
         name_or_path: A name of `preset_names()`, or the path of a file (it ends in `.toml` or
@@ -141,11 +143,27 @@ def _parsed(text: str, origin: str, folder: Path, seen: tuple[str, ...]) -> _Doc
 
 
 def _laid_over(base: Table, top: Table) -> Table:
+    """Return `base` with the values of `top`, by the rules of the module's docstring."""
+    merged = _merged(base, top)
+    inherited, own = base.get(_ASSUMPTIONS), top.get(_ASSUMPTIONS, {})
+    if isinstance(inherited, dict) and isinstance(own, dict):
+        before, after = _values(base), _values(merged)
+        merged[_ASSUMPTIONS] = {
+            key: why
+            for key, why in cast("Table", inherited).items()
+            if key not in before or before[key] == after.get(key)
+        } | own
+    return merged
+
+
+def _merged(base: Table, top: Table) -> Table:
+    if "kind" in top and top["kind"] != base.get("kind"):
+        return top
     merged = dict(base)
     for key, value in top.items():
         under = merged.get(key)
         both = isinstance(under, dict) and isinstance(value, dict)
-        merged[key] = _laid_over(cast("Table", under), cast("Table", value)) if both else value
+        merged[key] = _merged(cast("Table", under), cast("Table", value)) if both else value
     return merged
 
 
@@ -166,51 +184,60 @@ def _validated(document: _Document) -> SystemSpec:
 
 def _assumption_faults(table: Table) -> list[str]:
     """Check that every assumption speaks of a key that the file has."""
-    assumptions = table.get("assumptions", {})
+    assumptions = table.get(_ASSUMPTIONS, {})
     if not isinstance(assumptions, dict):
         return []
-    known = list(_dotted_keys({k: v for k, v in table.items() if k != "assumptions"}))
+    known = _values(table)
     return [
         f"assumptions: {key!r} is no key of this file; {did_you_mean(key, known)}"
-        if len(known) < 100
-        else f"assumptions: {key!r} is no key of this file"
         for key in cast("Mapping[str, object]", assumptions)
         if key not in known
     ]
 
 
-def _dotted_keys(table: Mapping[str, object], prefix: str = "") -> list[str]:
-    keys: list[str] = []
+def _values(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Return every dotted key of a document, tables included, with its value."""
+    values: dict[str, object] = {}
     for key, value in table.items():
-        keys.append(prefix + key)
+        if prefix + key == _ASSUMPTIONS:
+            continue
+        values[prefix + key] = value
         if isinstance(value, dict):
-            keys += _dotted_keys(cast("Table", value), f"{prefix}{key}.")
-    return keys
+            values |= _values(cast("Table", value), f"{prefix}{key}.")
+    return values
 
 
 def _with_count(spec: SystemSpec, name: str, count: str) -> SystemSpec:
-    """Replace the number of nodes, slices or wafers."""
-    match = _COUNT.fullmatch(count)
-    if match is None:
-        msg = f"{name}:{count} needs a positive whole number (or RxC wafers) after the colon"
+    """Replace the number of nodes, slices or wafers, or the shape of a torus."""
+    if _COUNT.fullmatch(count) is None:
+        msg = f"{name}:{count} needs a positive whole number after the colon, or some joined by x"
         raise SpecError(msg)
-    rows, cols = int(match["rows"]), match["cols"]
-    net = spec.interconnect
-    if cols is not None and not isinstance(net, WaferGridSpec):
-        msg = f"{name}:{count}: only a system of several wafers takes RxC; write {name}:{rows}"
-        raise SpecError(msg)
-    match net:
-        case SwitchedSpec():
-            change = {"num_nodes": rows}
-        case TorusSpec():
-            change = {"num_slices": rows}
-        case WaferGridSpec():
-            change = {"wafer_rows": 1 if cols is None else rows}
-            change["wafer_cols"] = rows if cols is None else int(cols)
-        case MeshSpec():
-            msg = f"{name}:{count}: {name} is one wafer, which has no count; leave out :{count}"
-            raise SpecError(msg)
+    sizes = [int(size) for size in count.split("x")]
     table = spec.model_dump(exclude_unset=True)
-    table["interconnect"] |= change
+    table["interconnect"] |= _resized(spec.interconnect, f"{name}:{count}", sizes)
     table["name"] = f"{spec.name}:{count}"
     return _validated(_Document(f"{name}:{count}", table))
+
+
+def _resized(net: Interconnect, asked: str, sizes: list[int]) -> Table:
+    match net, sizes:
+        case SwitchedSpec(), [num_nodes]:
+            return {"num_nodes": num_nodes}
+        case TorusSpec(), [num_slices]:
+            return {"num_slices": num_slices}
+        case TorusSpec(), [*shape] if len(shape) == len(net.shape):
+            return {"shape": shape}
+        case WaferGridSpec(), [wafers]:
+            return {"wafer_rows": 1, "wafer_cols": wafers}
+        case WaferGridSpec(), [wafer_rows, wafer_cols]:
+            return {"wafer_rows": wafer_rows, "wafer_cols": wafer_cols}
+        case _:
+            pass
+    takes = {
+        "mesh": "one wafer takes no size",
+        "switched": "a switched system takes one number, its nodes",
+        "torus": "a torus takes one number, its slices, or as many as its shape has",
+        "wafer_grid": "a system of several wafers takes their number, or rows x columns of wafers",
+    }
+    msg = f"{asked}: {takes[net.kind]}"
+    raise SpecError(msg)
