@@ -1,0 +1,213 @@
+"""Kernels that fill next-link tables and walk them.
+
+Axes: N nodes, D dies, P ports, F flows, H hops of all routes one after another, 3 lattice
+dimensions (depth, row, column).
+"""
+
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
+# (numba compiles this file; NumPy's stubs cannot follow scalar indexing of untyped empties)
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from waferloom.jit import kernel
+
+Ints = NDArray[np.int64]
+ShortInts = NDArray[np.int32]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+class Network(NamedTuple):
+    """The arrays of a topology and a routing policy that kernels read.
+
+    Attributes:
+        next_link_ND: Link on which a node sends what is meant for a die, -1 if there is none; empty
+            (0 x 0) where every route goes through a switch and needs no table.
+        port_link_DP: As in `Topology`.
+        domain_D: As in `Topology`.
+        destination_L: As in `Topology`.
+        bandwidth_L: As in `Topology`.
+        latency_L: As in `Topology`.
+        max_hops: An upper limit on the links of a route.
+    """
+
+    next_link_ND: ShortInts
+    port_link_DP: Ints
+    domain_D: Ints
+    destination_L: Ints
+    bandwidth_L: Floats
+    latency_L: Floats
+    max_hops: int
+
+
+@kernel
+def route_into(network: Network, source: int, destination: int, path_H: Ints) -> int:
+    """Write the links from one die to another into `path_H`; return how many, -1 if cut off."""
+    if source == destination:
+        return 0
+    if network.next_link_ND.shape[0] == 0:
+        same = network.domain_D[source] == network.domain_D[destination]
+        up = 6 if same else 8
+        path_H[0] = network.port_link_DP[source, up]
+        path_H[1] = network.port_link_DP[destination, up + 1]
+        return -1 if path_H[0] < 0 or path_H[1] < 0 else 2
+    node = source
+    hops = 0
+    while node != destination:
+        link = network.next_link_ND[node, destination]
+        if link < 0:
+            return -1
+        path_H[hops] = link
+        hops += 1
+        node = network.destination_L[link]
+    return hops
+
+
+@kernel
+def count_hops(network: Network, source_F: Ints, destination_F: Ints, first_F1: Ints) -> int:
+    """Write where each flow's hops begin; return the first flow that has no route, -1 if all do."""
+    path_H = np.empty(network.max_hops, dtype=np.int64)
+    first_F1[0] = 0
+    for f in range(source_F.size):
+        hops = route_into(network, source_F[f], destination_F[f], path_H)
+        if hops < 0:
+            return f
+        first_F1[f + 1] = first_F1[f] + hops
+    return -1
+
+
+@kernel
+def fill_routes(
+    network: Network, source_F: Ints, destination_F: Ints, first_F1: Ints, link_H: Ints
+) -> None:
+    """Write the links of every flow into `link_H`."""
+    path_H = np.empty(network.max_hops, dtype=np.int64)
+    for f in range(source_F.size):
+        hops = route_into(network, source_F[f], destination_F[f], path_H)
+        for h in range(hops):
+            link_H[first_F1[f] + h] = path_H[h]
+
+
+@kernel
+def dimension_order_port(
+    here_3: Ints, there_3: Ints, shape_3: Ints, wraps_3: Bools, order_3: Ints
+) -> int:
+    """Return the port that leads one step along the first dimension still to go, -1 on arrival.
+
+    Around a ring the shorter way is taken; of two equal ways, the positive one from even places
+    (sum of coordinates) and the negative one from odd places, so that neither fills up alone.
+    """
+    for i in range(3):
+        dim = order_3[i]
+        delta = there_3[dim] - here_3[dim]
+        if delta == 0:
+            continue
+        forward = delta > 0
+        if wraps_3[dim]:
+            ahead = delta % shape_3[dim]
+            behind = shape_3[dim] - ahead
+            forward = ahead < behind
+            if ahead == behind:
+                forward = (here_3[0] + here_3[1] + here_3[2]) % 2 == 0
+        return 2 * (2 - dim) + (0 if forward else 1)
+    return -1
+
+
+@kernel
+def fill_dimension_order(
+    lattice_D3: Ints,
+    domain_D: Ints,
+    is_live_D: Bools,
+    port_link_DP: Ints,
+    shape_3: Ints,
+    wraps_3: Bools,
+    order_3: Ints,
+    same_lattice: bool,
+    next_link_ND: ShortInts,
+) -> None:
+    """Fill the table for healthy lattices; a missing link is left as -1.
+
+    Args:
+        lattice_D3: Depth, row and column.
+        domain_D: Slice of each die.
+        is_live_D: Dead dies get no entries.
+        port_link_DP: Links by port.
+        shape_3: Of the lattice.
+        wraps_3: Which dimensions close.
+        order_3: Dimensions, first to be walked first.
+        same_lattice: All dies are on one lattice whatever their domain (wafers of a grid).
+        next_link_ND: Written for the dies' rows and for the fabric's (the last node), if present.
+    """
+    num_dies = domain_D.size
+    has_fabric = next_link_ND.shape[0] > num_dies
+    for d in range(num_dies):
+        if not is_live_D[d]:
+            continue
+        for s in range(num_dies):
+            if s == d or not is_live_D[s]:
+                continue
+            if same_lattice or domain_D[s] == domain_D[d]:
+                port = dimension_order_port(lattice_D3[s], lattice_D3[d], shape_3, wraps_3, order_3)
+            else:
+                port = 8
+            next_link_ND[s, d] = port_link_DP[s, port]
+        if has_fabric:
+            next_link_ND[next_link_ND.shape[0] - 1, d] = port_link_DP[d, 9]
+
+
+@kernel
+def repair_with_shortest_paths(
+    is_live_D: Bools,
+    port_link_DP: Ints,
+    destination_L: Ints,
+    port_order: Ints,
+    next_link_ND: ShortInts,
+) -> None:
+    """Where a tabled route meets a missing link, send along a shortest path of live lattice links.
+
+    Of several next steps the first port in `port_order` is taken. Tabled routes are shortest paths
+    themselves and any tail of one is one, so the mixed table never loops. Dies that no lattice path
+    joins go through the fabric if there is one.
+    """
+    num_dies = is_live_D.size
+    distance_D = np.empty(num_dies, dtype=np.int64)
+    queue_D = np.empty(num_dies, dtype=np.int64)
+    is_broken_D = np.empty(num_dies, dtype=np.bool_)
+    has_fabric = next_link_ND.shape[0] > num_dies
+    for d in range(num_dies):
+        if not is_live_D[d]:
+            continue
+        distance_D[:] = -1
+        distance_D[d] = 0
+        queue_D[0] = d
+        head, tail = 0, 1
+        while head < tail:
+            node = queue_D[head]
+            head += 1
+            for p in range(port_order.size):
+                link = port_link_DP[node, port_order[p]]
+                if link >= 0 and distance_D[destination_L[link]] < 0:
+                    distance_D[destination_L[link]] = distance_D[node] + 1
+                    queue_D[tail] = destination_L[link]
+                    tail += 1
+        for s in range(num_dies):
+            node = s
+            while node < num_dies and node != d and next_link_ND[node, d] >= 0:
+                node = destination_L[next_link_ND[node, d]]
+            is_broken_D[s] = is_live_D[s] and node < num_dies and node != d
+        for s in range(num_dies):
+            if not is_broken_D[s]:
+                continue
+            next_link_ND[s, d] = -1
+            if distance_D[s] < 0:
+                if has_fabric:
+                    next_link_ND[s, d] = port_link_DP[s, 8]
+                continue
+            for p in range(port_order.size):
+                link = port_link_DP[s, port_order[p]]
+                if link >= 0 and distance_D[destination_L[link]] == distance_D[s] - 1:
+                    next_link_ND[s, d] = link
+                    break
