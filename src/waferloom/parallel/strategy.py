@@ -4,14 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from waferloom.workload.job import Training
-
-
-class Recompute(StrEnum):
-    """What backward computes again instead of reading it from memory."""
-
-    NONE = "none"
-    SELECTIVE = "selective"
-    FULL = "full"
+from waferloom.workload.operators import Recompute
 
 
 class ScheduleName(StrEnum):

@@ -43,8 +43,8 @@ def model(name_or_path: str | Path) -> ModelConfig:
     if _is_meant_as_path(str(name_or_path)) or path.exists():
         return _from_path(path)
     msg = (
-        f"no model preset {str(name_or_path)!r}: {did_you_mean(str(name_or_path), files)} "
-        "A path to a Hugging Face config.json works too"
+        f"{str(name_or_path)!r} is neither a model preset nor the path of a Hugging Face "
+        f"config.json; {did_you_mean(str(name_or_path), files)}"
     )
     raise SpecError(msg)
 

@@ -48,6 +48,14 @@ class SavedUntil(StrEnum):
     NONE = "none"
 
 
+class Recompute(StrEnum):
+    """What backward computes again instead of reading it from memory."""
+
+    NONE = "none"
+    SELECTIVE = "selective"
+    FULL = "full"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureBlock:
     """`num_units` indivisible units of `unit_width` features, such as heads of `head_dim`."""
