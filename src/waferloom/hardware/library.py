@@ -1,21 +1,22 @@
 """Systems by name or file: the presets shipped with the package, and one's own TOML files.
 
-A file may start from another system with `extends = "temp-6x8"`. Its tables are laid over those of the
-base key by key, with three rules: lists are replaced whole; a table that names another `kind` starts
-afresh; and what the base assumes about a key goes when the file changes that key.
+A file may start from another system with `extends = "temp-6x8"`. Its tables are laid over those of
+the base key by key, with three rules: lists are replaced whole; a table that names another `kind`
+starts afresh; and what the base assumes about a key goes when the file changes that key.
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from pydantic import ValidationError
 
 from waferloom.errors import SpecError, describe_faults, did_you_mean
+from waferloom.hardware.defects import defect_faults
+from waferloom.hardware.document import Table, faults_message, parse_toml, read_text
 from waferloom.hardware.spec import (
     Interconnect,
     SwitchedSpec,
@@ -30,15 +31,13 @@ _EXTENDS: Final = "extends"
 _ASSUMPTIONS: Final = "assumptions"
 _COUNT: Final = re.compile(r"[1-9]\d*(x[1-9]\d*)*")
 
-Table = dict[str, Any]
-
 
 def system(name_or_path: str | Path) -> SystemSpec:
     """Return the system of a preset or of a TOML file.
 
     A preset or file may carry a size after a colon, which replaces the size its text gives:
-    `dgx-h100:16` has 16 nodes, `tpu-v5e:4` four slices, `tpu-v5p:4x4x8` one slice of that shape, and
-    a system of several wafers takes `:4` (a row of four) or `:2x2`.
+    `dgx-h100:16` has 16 nodes, `tpu-v5e:4` four slices, `tpu-v5p:4x4x8` one slice of that shape,
+    and a system of several wafers takes `:4` (a row of four) or `:2x2`.
 
     Args:
         name_or_path: A name of `preset_names()`, or the path of a file (it ends in `.toml` or
@@ -107,23 +106,12 @@ def _read_preset(name: str, seen: tuple[str, ...]) -> _Document:
 
 
 def _read_file(path: Path, seen: tuple[str, ...]) -> _Document:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        msg = f"there is no file {path}; give a path that exists, or a preset name without .toml"
-        raise SpecError(msg) from None
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{path} cannot be read as text: {error}"
-        raise SpecError(msg) from None
+    text = read_text(path, "give a path that exists, or a preset name without .toml")
     return _parsed(text, str(path), path.parent, (*seen, str(path.resolve())))
 
 
 def _parsed(text: str, origin: str, folder: Path, seen: tuple[str, ...]) -> _Document:
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        msg = f"{origin} is not valid TOML: {error}"
-        raise SpecError(msg) from None
+    table = parse_toml(text, origin)
     if _EXTENDS not in table:
         return _Document(origin, table)
     base_name = table.pop(_EXTENDS)
@@ -175,10 +163,10 @@ def _validated(document: _Document) -> SystemSpec:
     except ValidationError as error:
         faults += describe_faults(error, SystemSpec)
     faults += _assumption_faults(document.table)
+    if spec is not None:
+        faults += defect_faults(spec, spec.defects)
     if faults or spec is None:
-        lines = "".join(f"\n  - {fault}" for fault in faults)
-        msg = f"{document.origin} does not describe a system:{lines}"
-        raise SpecError(msg)
+        raise SpecError(faults_message(document.origin, "a system", faults))
     return spec
 
 

@@ -227,10 +227,13 @@ Interconnect = Annotated[
 
 
 class DefectMap(Spec):
-    """What is dead, in the die numbering of the interconnect (row-major over the whole grid).
+    """What is dead, in positions `(row, col)` on `SystemSpec.grid_shape`.
+
+    On a switched system that is `(node, device)`. A torus lists its planes, and then its slices,
+    one under another.
 
     Attributes:
-        dead_dies: `(row, col)` on the grid; `(0, index)` on systems without rows.
+        dead_dies: Dies that do no work and carry no traffic.
         dead_links: Pairs of neighbouring dies whose link is dead in both directions.
         dead_core_fraction: Share of the cores lost on every live die, in [0, 1).
     """
