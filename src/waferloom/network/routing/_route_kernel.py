@@ -211,3 +211,13 @@ def repair_with_shortest_paths(
                 if link >= 0 and distance_D[destination_L[link]] == distance_D[s] - 1:
                     next_link_ND[s, d] = link
                     break
+
+
+@kernel
+def fill_hops(network: Network, hops_DD: NDArray[np.int16]) -> None:
+    """Write the hops between every two dies; pairs without a route are as far apart as can be."""
+    path_H = np.empty(network.max_hops, dtype=np.int64)
+    for s in range(hops_DD.shape[0]):
+        for d in range(hops_DD.shape[1]):
+            hops = route_into(network, s, d, path_H)
+            hops_DD[s, d] = hops if hops >= 0 else 16383
