@@ -7,7 +7,7 @@ Transformers library.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Final, cast
 
@@ -21,19 +21,36 @@ from waferloom.workload.model import (
 )
 
 _MISSING: Final = object()
+_MOST_LAYERS: Final = 100_000  # far beyond any model; a typing slip must not build millions
 
 
 @dataclass(slots=True)
 class Fields:
-    """The fields of one JSON object, read with types; every fault is kept until `check`."""
+    """The fields of one JSON object, read with types; every fault is kept until `check`.
+
+    Attributes:
+        content: The object.
+        prefix: Path of the object, for messages.
+        faults: Fields that are missing or senseless; a harmless value stands in for them.
+        contradictions: Fields that do not fit together, which means something only without faults.
+    """
 
     content: Mapping[str, object]
     prefix: str = ""
     faults: list[str] = field(default_factory=list[str])
+    contradictions: list[str] = field(default_factory=list[str])
 
     def count(self, *names: str, default: int | None = None) -> int:
         """Return a positive integer under the first of `names` that is present and not null."""
         return self._integer(names, default, smallest=1)
+
+    def layers(self, *names: str) -> int:
+        """Return a positive integer that can be the number of layers."""
+        num_layers = self._integer(names, None, smallest=1)
+        if num_layers > _MOST_LAYERS:
+            self._fault(" or ".join(names), f"must be at most {_MOST_LAYERS}, found {num_layers}")
+            return 1
+        return num_layers
 
     def count_or_zero(self, *names: str, default: int | None = None) -> int:
         """Return an integer of at least 0."""
@@ -102,12 +119,12 @@ class Fields:
             content = cast("dict[str, object]", value)
         elif value is not _MISSING:
             self._fault(name, f"must be an object, found {value!r}")
-        return Fields(content, prefix=f"{self.prefix}{name}.", faults=self.faults)
+        return replace(self, content=content, prefix=f"{self.prefix}{name}.")
 
     def require(self, is_met: bool, text: str) -> None:
-        """Keep `text` as a fault unless `is_met`."""
-        if not is_met and not self.faults:
-            self.faults.append(text)
+        """Keep `text` as a contradiction unless `is_met`."""
+        if not is_met:
+            self.contradictions.append(text)
 
     def check(self, where: str) -> None:
         """Raise one `SpecError` that names every fault.
@@ -115,8 +132,9 @@ class Fields:
         Raises:
             SpecError: There are faults.
         """
-        if self.faults:
-            msg = f"{where}: " + "; ".join(self.faults)
+        faults = self.faults or self.contradictions
+        if faults:
+            msg = f"{where}: " + "; ".join(faults)
             raise SpecError(msg)
 
     def _find(self, names: Sequence[str]) -> object:
@@ -213,7 +231,7 @@ def _llama(
         has_output_bias=has_bias,
         has_mlp_bias=fields.flag("mlp_bias", default=False),
         has_qk_norm=has_qk_norm,
-        layer_groups=_dense(fields.count("num_hidden_layers")),
+        layer_groups=_dense(fields.layers("num_hidden_layers")),
     )
 
 
@@ -257,7 +275,7 @@ def _read_gpt2(fields: Fields, name: str) -> ModelConfig:
         has_mlp_bias=True,
         num_norm_vectors=2,
         dropout=dropout > 0,
-        layer_groups=_dense(fields.count("n_layer")),
+        layer_groups=_dense(fields.layers("n_layer")),
     )
 
 
@@ -292,7 +310,7 @@ def _read_opt(fields: Fields, name: str) -> ModelConfig:
             fields.fraction("attention_dropout", default=0.0),
         )
         > 0,
-        layer_groups=_dense(fields.count("num_hidden_layers")),
+        layer_groups=_dense(fields.layers("num_hidden_layers")),
     )
 
 
@@ -321,7 +339,7 @@ def _read_bloom(fields: Fields, name: str) -> ModelConfig:
             fields.fraction("attention_dropout", default=0.0),
         )
         > 0,
-        layer_groups=_dense(fields.count("n_layer", "num_hidden_layers")),
+        layer_groups=_dense(fields.layers("n_layer", "num_hidden_layers")),
     )
 
 
@@ -359,7 +377,7 @@ def _read_mpt(fields: Fields, name: str) -> ModelConfig:
             attention.fraction("attn_pdrop", default=0.0),
         )
         > 0,
-        layer_groups=_dense(fields.count("n_layers")),
+        layer_groups=_dense(fields.layers("n_layers")),
     )
 
 
@@ -380,7 +398,7 @@ def _read_mixtral(fields: Fields, name: str) -> ModelConfig:
         vocab_size=fields.count("vocab_size"),
         is_tied=fields.flag("tie_word_embeddings", default=False),
         layer_groups=(
-            LayerGroup(kind=LayerKind.MOE, num_layers=fields.count("num_hidden_layers")),
+            LayerGroup(kind=LayerKind.MOE, num_layers=fields.layers("num_hidden_layers")),
         ),
         moe=MixtureOfExperts(
             num_experts=num_experts,
@@ -408,7 +426,7 @@ def _read_dbrx(fields: Fields, name: str) -> ModelConfig:
         is_gated=True,
         vocab_size=fields.count("vocab_size"),
         is_tied=fields.flag("tie_word_embeddings", default=False),
-        layer_groups=(LayerGroup(kind=LayerKind.MOE, num_layers=fields.count("n_layers")),),
+        layer_groups=(LayerGroup(kind=LayerKind.MOE, num_layers=fields.layers("n_layers")),),
         moe=MixtureOfExperts(
             num_experts=num_experts,
             top_k=_top_k(experts, num_experts, "moe_top_k"),
@@ -421,7 +439,7 @@ def _read_qwen3_moe(fields: Fields, name: str) -> ModelConfig:
     hidden_size = fields.count("hidden_size")
     num_heads = fields.count("num_attention_heads")
     num_experts = fields.count("num_experts")
-    num_layers = fields.count("num_hidden_layers")
+    num_layers = fields.layers("num_hidden_layers")
     step = fields.count("decoder_sparse_step", default=1)
     dense = fields.indices("mlp_only_layers")
     has_bias = fields.flag("attention_bias", default=False)
@@ -457,7 +475,7 @@ def _deepseek(
 ) -> ModelConfig:
     hidden_size = fields.count("hidden_size")
     num_heads = fields.count("num_attention_heads")
-    num_layers = fields.count("num_hidden_layers")
+    num_layers = fields.layers("num_hidden_layers")
     num_experts = fields.count("n_routed_experts")
     num_dense = fields.count_or_zero("first_k_dense_replace", default=0)
     step = fields.count("moe_layer_freq", default=1)
@@ -567,12 +585,12 @@ def read_config(content: Mapping[str, object], name: str, where: str) -> ModelCo
 
 
 def _build(reader: Reader, fields: Fields, name: str) -> ModelConfig | None:
-    """Run a reader; what the record refuses matters only if no field was at fault before."""
+    """Run a reader; what the record refuses counts as a contradiction, unless known already."""
     try:
         return reader(fields, name)
     except ValueError as error:
-        if not fields.faults:
-            fields.faults.append(str(error))
+        if not fields.contradictions:
+            fields.contradictions.append(str(error))
         return None
 
 
