@@ -11,11 +11,25 @@ from waferloom.workload.model import LayerKind
 
 PRESETS = Path(__file__).parents[2] / "src/waferloom/workload/presets"
 
-PAPER_MODELS = """
-    gpt3-6.7b llama2-7b llama3-70b gpt3-76b gpt3-175b opt-175b bloom-176b llama2-70b gpt3-504b
-    llama2-30b gshard-137b deepseek-v3 llama-65b
-    deepseek-v2 qwen3-235b-a22b dbrx mixtral-8x22b
-""".split()
+PAPER_MODELS = [
+    "gpt3-6.7b",
+    "llama2-7b",
+    "llama3-70b",
+    "gpt3-76b",
+    "gpt3-175b",
+    "opt-175b",
+    "bloom-176b",
+    "llama2-70b",
+    "gpt3-504b",
+    "llama2-30b",
+    "gshard-137b",
+    "deepseek-v3",
+    "llama-65b",
+    "deepseek-v2",
+    "qwen3-235b-a22b",
+    "dbrx",
+    "mixtral-8x22b",
+]
 
 
 @pytest.mark.parametrize("name", model_names())
