@@ -55,11 +55,10 @@ def system(name_or_path: str | Path) -> SystemSpec:
     """
     if isinstance(name_or_path, Path):
         return _validated(_read_file(name_or_path, ()))
-    name, _, count = name_or_path.rpartition(":") if ":" in name_or_path else (name_or_path, "", "")
-    if "/" in count:
-        name, count = name_or_path, ""
-    spec = _system_file(Path(name)) if _is_path(name) else _preset(name)
-    return _with_count(spec, name, count) if ":" in name_or_path and name != name_or_path else spec
+    name, colon, count = name_or_path.rpartition(":")
+    if not colon or "/" in count:
+        return _named(name_or_path)
+    return _with_count(_named(name), name, count)
 
 
 @cache
@@ -92,8 +91,8 @@ def _is_path(name: str) -> bool:
     return name.endswith(_SUFFIX) or "/" in name
 
 
-def _system_file(path: Path) -> SystemSpec:
-    return _validated(_read_file(path, ()))
+def _named(name: str) -> SystemSpec:
+    return _validated(_read_file(Path(name), ())) if _is_path(name) else _preset(name)
 
 
 @cache
