@@ -1,4 +1,4 @@
-"""What a pipeline schedule is: how many micro-batches are alive, what time is lost, in which order."""
+"""What a pipeline schedule is: how many micro-batches are alive, what time is lost, what order."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,10 @@ from typing import Protocol
 
 
 class Pass(StrEnum):
-    """A unit of work of a stage: forward, backward (whole, or only the input gradient), weight gradient."""
+    """A unit of work of a stage.
+
+    Forward, backward (whole, or only the input gradient), weight gradient.
+    """
 
     FORWARD = "F"
     BACKWARD = "B"
@@ -46,11 +49,19 @@ class PipelineSchedule(Protocol):
     """A schedule of `n` micro-batches over `p` pipeline ranks with `v` chunks each."""
 
     def in_flight(self, rank: int, p: int, n: int, v: int) -> int:
-        """Return the largest number of (micro-batch, chunk) activations alive on `rank`."""
+        """Return the largest number of (micro-batch, chunk) activations alive on `rank`.
+
+        Alive means that forward has run and the last pass that reads them has not: the backward
+        pass, or the weight gradient where that is a pass of its own.
+        """
         ...
 
-    def fill_s(self, times: StageTimes, v: int) -> float:
-        """Return what one rank other than the slowest adds to the step: its share of the bubble."""
+    def fill_s(self, times: StageTimes, *, p: int, n: int, v: int) -> float:
+        """Return what one rank other than the slowest adds to the step: its share of the bubble.
+
+        With equal ranks, `n times.total_s + (p - 1) fill_s` is how long the schedule takes when it
+        is run task by task, as `simulate.pipeline_timeline` does.
+        """
         ...
 
     def order(self, rank: int, p: int, n: int, v: int) -> tuple[Task, ...]:

@@ -13,7 +13,7 @@ class GPipe:
         """All `n`."""
         return n
 
-    def fill_s(self, times: StageTimes, v: int) -> float:
+    def fill_s(self, times: StageTimes, *, p: int, n: int, v: int) -> float:
         """One whole micro-batch."""
         return times.total_s
 

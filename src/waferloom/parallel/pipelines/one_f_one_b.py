@@ -1,4 +1,7 @@
-"""1F1B: the time of GPipe with at most `p` micro-batches alive (Narayanan et al. 2019, PipeDream-Flush)."""
+"""1F1B: the time of GPipe with at most `p` micro-batches alive (PipeDream-Flush).
+
+Narayanan et al. 2021, arXiv 2006.09503.
+"""
 
 from dataclasses import dataclass
 
@@ -7,13 +10,13 @@ from waferloom.parallel.pipelines.base import Pass, StageTimes, Task
 
 @dataclass(frozen=True, slots=True)
 class OneFOneB:
-    """Rank `s` warms up with `p - 1 - s` forwards, then alternates; the bubble is `(p - 1) (F + B)`."""
+    """Rank `s` warms up with `p - 1 - s` forwards, then alternates; bubble `(p - 1) (F + B)`."""
 
     def in_flight(self, rank: int, p: int, n: int, v: int) -> int:
         """`min(p - rank, n)`."""
         return min(p - rank, n)
 
-    def fill_s(self, times: StageTimes, v: int) -> float:
+    def fill_s(self, times: StageTimes, *, p: int, n: int, v: int) -> float:
         """One whole micro-batch."""
         return times.total_s
 
