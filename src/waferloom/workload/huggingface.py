@@ -348,6 +348,9 @@ def _read_mpt(fields: Fields, name: str) -> ModelConfig:
     num_heads = fields.count("n_heads")
     attention = fields.inner("attn_config")
     has_bias = not fields.flag("no_bias", default=False)
+    fields.require(
+        not attention.flag("qk_ln", default=False), "attn_config.qk_ln true is not supported"
+    )
     is_multi_query = attention.text("attn_type", default="multihead_attention") == (
         "multiquery_attention"
     )
@@ -470,6 +473,41 @@ def _read_qwen3_moe(fields: Fields, name: str) -> ModelConfig:
     )
 
 
+def _read_gpt_oss(fields: Fields, name: str) -> ModelConfig:
+    hidden_size = fields.count("hidden_size")
+    num_heads = fields.count("num_attention_heads")
+    num_experts = fields.count("num_local_experts")
+    num_layers = fields.layers("num_hidden_layers")
+    ffn_size = fields.count("intermediate_size")
+    has_bias = fields.flag("attention_bias", default=True)
+    return ModelConfig(
+        name=name,
+        architecture="GptOssForCausalLM",
+        hidden_size=hidden_size,
+        num_heads=num_heads,
+        num_kv_heads=_kv_heads(fields, num_heads, "num_key_value_heads"),
+        head_dim=_head_dim(fields, hidden_size, num_heads),
+        ffn_size=ffn_size,
+        is_gated=True,
+        vocab_size=fields.count("vocab_size"),
+        is_tied=fields.flag("tie_word_embeddings", default=False),
+        has_attention_bias=has_bias,
+        has_output_bias=has_bias,
+        has_mlp_bias=True,
+        layer_groups=(LayerGroup(kind=LayerKind.MOE, num_layers=num_layers),),
+        moe=MixtureOfExperts(
+            num_experts=num_experts,
+            top_k=_top_k(fields, num_experts, "num_experts_per_tok", "experts_per_token"),
+            expert_ffn_size=ffn_size,
+        ),
+        extra_parameters=num_layers * (num_experts + num_heads),
+        notes=(
+            "extra_parameters: a router bias per expert and an attention sink per head, each layer",
+            "every second layer attends to a window of 128 tokens; modelled as full attention",
+        ),
+    )
+
+
 def _deepseek(
     fields: Fields, name: str, architecture: str, *, has_router_bias: bool
 ) -> ModelConfig:
@@ -543,6 +581,7 @@ ARCHITECTURES: Final[Mapping[str, Reader]] = {
     "DeepseekV2ForCausalLM": _read_deepseek_v2,
     "DeepseekV3ForCausalLM": _read_deepseek_v3,
     "GPT2LMHeadModel": _read_gpt2,
+    "GptOssForCausalLM": _read_gpt_oss,
     "LlamaForCausalLM": _read_llama,
     "MPTForCausalLM": _read_mpt,
     "MistralForCausalLM": _read_mistral,

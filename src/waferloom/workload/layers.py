@@ -19,6 +19,7 @@ Source:
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from waferloom.workload.job import AttentionStorage
@@ -35,6 +36,7 @@ from waferloom.workload.operators import (
     width,
 )
 
+_CACHED_GRAPHS: Final = 256  # a search asks for the same few thousands of times
 _ELEMENT_BYTES: Final = 2.0
 _MASK_BYTES: Final = 1.0
 _FP32_BYTES: Final = 4.0
@@ -48,6 +50,7 @@ _ROTARY_FLOPS: Final = 3.0  # 4 products and 2 sums per pair
 _SOFTMAX_FLOPS: Final = 5.0  # max, subtract, exp, sum, divide
 
 
+@lru_cache(maxsize=_CACHED_GRAPHS)
 def layer_graph(
     model: ModelConfig,
     kind: LayerKind = LayerKind.DENSE,
@@ -77,6 +80,7 @@ def layer_graph(
     )
 
 
+@lru_cache(maxsize=_CACHED_GRAPHS)
 def embedding_graph(model: ModelConfig) -> LayerGraph:
     """Return what turns token ids into the residual stream.
 
@@ -129,6 +133,7 @@ def embedding_graph(model: ModelConfig) -> LayerGraph:
     return LayerGraph(operators=tuple(operators))
 
 
+@lru_cache(maxsize=_CACHED_GRAPHS)
 def head_graph(model: ModelConfig) -> LayerGraph:
     """Return the final norm, the vocabulary-parallel logits and the fp32 cross-entropy.
 

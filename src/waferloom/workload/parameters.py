@@ -33,6 +33,11 @@ class ParameterCount:
     attention: int
     routed_expert: int
 
+    @property
+    def active_without_embedding(self) -> int:
+        """Active parameters as some model cards count them: the tables are only looked up."""
+        return self.active - self.embedding
+
 
 def count_parameters(model: ModelConfig) -> ParameterCount:
     """Count the parameters of `model`.
