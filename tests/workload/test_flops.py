@@ -23,7 +23,7 @@ from waferloom.workload.parameters import count_parameters
 ROOT = Path(__file__).parents[2]
 GOLDEN = tomllib.loads((ROOT / "tests/golden/flops.toml").read_text("utf-8"))
 DATA = Path(os.environ.get("WAFERLOOM_DATA", ROOT.parent / "shared/data"))
-GPTS = [name for name in model_names() if name.startswith(("gpt", "megatron"))]
+GPTS = [name for name in model_names() if model(name).architecture == "GPT2LMHeadModel"]
 
 
 def rows(file: str) -> list[dict[str, str]]:
