@@ -197,3 +197,18 @@ def test_only_models_with_dropout_keep_masks():
         kept = saved(layer_graph(config, LayerKind.DENSE, STORED)) + saved(embedding_graph(config))
         has_mask = any(activation.bytes_per_element == 1 for activation in kept)
         assert has_mask == config.dropout
+
+
+def test_vector_operators_move_what_a_hand_count_says():
+    """Elements read and written per token, forward, times two bytes; nothing fused."""
+    size, ffn, key = 8192, 28672, 8 * 128
+    operators = layer_graph(model("llama3-70b"), LayerKind.DENSE, FLASH).operators
+    moved = {o.name: o.vector_bytes_per_token / 2 for o in operators if o.vector_bytes_per_token}
+    assert moved == {
+        "attention_norm": 2 * size,
+        "rotary": 2 * (size + key),
+        "attention_residual": 3 * size,
+        "mlp_norm": 2 * size,
+        "mlp_activation": 3 * ffn,
+        "mlp_residual": 3 * size,
+    }

@@ -1,12 +1,13 @@
 """Models are found by name or path, and every mistake is one message."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from waferloom.errors import SpecError
-from waferloom.workload.library import model, model_names, model_source
+from waferloom.workload.library import model, model_names, model_source, model_text
 from waferloom.workload.model import LayerKind
 
 PRESETS = Path(__file__).parents[2] / "src/waferloom/workload/presets"
@@ -119,8 +120,6 @@ def test_the_sources_of_an_unknown_preset_are_refused():
 
 
 def test_assumptions_of_toml_presets_name_keys_they_have():
-    import tomllib
-
     for file in PRESETS.glob("*.toml"):
         table = tomllib.loads(file.read_text())
         for key in table["assumptions"]:
@@ -143,3 +142,11 @@ def test_layers_of_mixed_models_are_in_order():
         (LayerKind.DENSE, 3),
         (LayerKind.MOE, 58),
     ]
+
+
+@pytest.mark.parametrize("name", ["llama3-8b", "gshard-137b"])
+def test_the_text_of_a_preset_is_a_model_file(name: str, tmp_path: Path):
+    suffix = ".json" if model_text(name).startswith("{") else ".toml"
+    file = tmp_path / f"{name}{suffix}"
+    file.write_text(model_text(name))
+    assert model(file) == model(name)

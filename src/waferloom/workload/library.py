@@ -55,18 +55,24 @@ def model_names() -> tuple[str, ...]:
 
 
 def model_source(name: str) -> Mapping[str, object]:
-    """Return where the numbers of a preset come from: title, url, note, assumptions.
+    """Return where the numbers of a preset come from: title, url and, where needed, a note.
 
     Raises:
         SpecError: No such preset.
     """
-    files = _preset_files()
-    if name not in files:
-        msg = f"no model preset {name!r}: {did_you_mean(name, files)}"
-        raise SpecError(msg)
-    content = _parse(files[name].read_bytes(), files[name].name)
-    key = "_source" if files[name].name.endswith(".json") else "source"
+    file = _preset_file(name)
+    content = _parse(file.read_bytes(), file.name)
+    key = "_source" if file.name.endswith(".json") else "source"
     return cast("Mapping[str, object]", content.get(key, {}))
+
+
+def model_text(name: str) -> str:
+    """Return the file of a preset, a start for one's own.
+
+    Raises:
+        SpecError: No such preset.
+    """
+    return _preset_file(name).read_text("utf-8")
 
 
 @cache
@@ -78,6 +84,14 @@ def _preset_files() -> Mapping[str, Traversable]:
         for suffix in _SUFFIXES
         if file.name.endswith(suffix)
     }
+
+
+def _preset_file(name: str) -> Traversable:
+    files = _preset_files()
+    if name not in files:
+        msg = f"no model preset {name!r}: {did_you_mean(name, files)}"
+        raise SpecError(msg)
+    return files[name]
 
 
 @cache
