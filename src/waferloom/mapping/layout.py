@@ -11,7 +11,7 @@ from waferloom.communication import CollectiveKind, ParallelAxis
 from waferloom.hardware.spec import SystemSpec
 from waferloom.mapping.placements import PLACEMENTS, DieGrid, Dies
 from waferloom.network.profile import CollectiveProfile, profile_collective
-from waferloom.network.topology import Topology, build_topology
+from waferloom.network.topology import Topology, build_topology, largest_component
 from waferloom.parallel.strategy import ParallelDegrees
 
 REFERENCE_BYTES: Final = 64e6
@@ -64,8 +64,9 @@ class Layout:
 
 def die_grid(system: SystemSpec, topology: Topology) -> DieGrid:
     """Return the grid that placements work on: dies that are live and connected to most others."""
-    rows, cols = system.grid_shape
-    return DieGrid(topology.is_usable_D.reshape(rows, cols))
+    is_usable_D = np.zeros(topology.num_dies, dtype=np.bool_)
+    is_usable_D[largest_component(topology)] = True
+    return DieGrid(is_usable_D.reshape(system.grid_shape))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

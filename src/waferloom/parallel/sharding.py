@@ -227,7 +227,7 @@ def vector_tokens(operator: Operator, shard: Shard) -> float:
     """Return the tokens of a vector operator on one die, a token cut by features counted as a part."""
     match operator.split:
         case Split.TOKENS:
-            return shard.residual_tokens
+            return shard.routed_tokens if operator.is_routed else shard.residual_tokens
         case Split.WHOLE:
             return shard.tokens
         case Split.HEADS | Split.OUT | Split.IN:

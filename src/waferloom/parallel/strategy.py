@@ -200,4 +200,3 @@ def layers_of_stages(num_layers: int, num_stages: int) -> tuple[int, ...]:
     for stage in order[:extra]:
         layers[stage] += 1
     return tuple(layers)
-

@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from waferloom.hardware.library import Resource
+from waferloom.hardware.resources import Resource
 from waferloom.network.topology import Topology
 from waferloom.parallel.memory import MemoryBreakdown
 from waferloom.parallel.pipelines import StageTimes

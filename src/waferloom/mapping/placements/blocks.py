@@ -36,7 +36,9 @@ def block_shape(rows: int, cols: int, size: int) -> tuple[int, int] | None:
     Among shapes equally square, the one that leaves fewest dies over, then the wider one.
     """
     shapes = [
-        (a, size // a) for a in range(1, size + 1) if size % a == 0 and a <= rows and size // a <= cols
+        (a, size // a)
+        for a in range(1, size + 1)
+        if size % a == 0 and a <= rows and size // a <= cols
     ]
     if not shapes:
         return None

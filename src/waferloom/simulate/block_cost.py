@@ -1,0 +1,279 @@
+"""What one block (a layer, the embedding or the head) costs one die for one micro-batch.
+
+This is the plain-Python side; `score_tables` builds the same numbers for whole spaces at once.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from waferloom.communication import CollectiveKind, Communication, ParallelAxis, Phase
+from waferloom.mapping.layout import Axes, Layout, Network
+from waferloom.network.profile import CollectiveProfile
+from waferloom.parallel.communications import GRADIENT_AXES, gradient_communications
+from waferloom.parallel.sharding import (
+    AttentionCall,
+    LayerState,
+    MatmulCall,
+    OperatorCall,
+    Part,
+    Shard,
+    calls,
+    layer_state,
+)
+from waferloom.parallel.strategy import Recompute, Strategy
+from waferloom.simulate.die_parameters import DieParameters
+from waferloom.simulate.operator_cost import OperatorCost
+from waferloom.simulate.operator_time import attention_cost, matmul_cost, vector_cost
+from waferloom.workload.job import Precision
+from waferloom.workload.operators import LayerGraph
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Compute of one die: a sum of operator costs."""
+
+    duration_s: float = 0.0
+    flops: float = 0.0
+    dram_bytes: float = 0.0
+    sram_bytes: float = 0.0
+
+    def plus(self, cost: "OperatorCost | Work") -> "Work":
+        """Return the sum."""
+        return Work(
+            duration_s=self.duration_s + cost.duration_s,
+            flops=self.flops + cost.flops,
+            dram_bytes=self.dram_bytes + cost.dram_bytes,
+            sram_bytes=self.sram_bytes + cost.sram_bytes,
+        )
+
+    def times(self, count: float) -> "Work":
+        """Return `count` of these."""
+        return Work(
+            duration_s=self.duration_s * count,
+            flops=self.flops * count,
+            dram_bytes=self.dram_bytes * count,
+            sram_bytes=self.sram_bytes * count,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Traffic:
+    """Communication of one phase, all groups of the system at once.
+
+    Attributes:
+        exposed_s: Time by axis of what waits for it.
+        hidden_s: Serial time of what runs behind compute.
+        bytes_L: Bytes per directed link of both.
+    """
+
+    exposed_s: Mapping[ParallelAxis, float]
+    hidden_s: float
+    bytes_L: Floats
+
+    def plus(self, other: "Traffic", count: float = 1.0) -> "Traffic":
+        """Return this and `count` times the other."""
+        axes = self.exposed_s.keys() | other.exposed_s.keys()
+        return Traffic(
+            exposed_s={
+                axis: self.exposed_s.get(axis, 0.0) + count * other.exposed_s.get(axis, 0.0)
+                for axis in sorted(axes)
+            },
+            hidden_s=self.hidden_s + count * other.hidden_s,
+            bytes_L=self.bytes_L + count * other.bytes_L,
+        )
+
+    @property
+    def total_exposed_s(self) -> float:
+        """Exposed time of all axes."""
+        return sum(self.exposed_s.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BlockCost:
+    """One block on one die, one micro-batch.
+
+    Attributes:
+        forward: Compute of the forward pass.
+        backward: Compute of the backward pass without weight gradients.
+        weight: Compute of the weight gradients.
+        recompute: Compute that backward repeats.
+        forward_traffic: Communication of the forward pass.
+        backward_traffic: Of backward, repeated forward communication included.
+        gradient_s: Serial time of the gradient reduction once per step.
+        parameter_s: Serial time of gathering updated weights once per step.
+        step_bytes_L: Bytes per link of those two.
+        state: What the die holds for the block.
+    """
+
+    forward: Work
+    backward: Work
+    weight: Work
+    recompute: Work
+    forward_traffic: Traffic
+    backward_traffic: Traffic
+    gradient_s: float
+    parameter_s: float
+    step_bytes_L: Floats
+    state: LayerState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Costs:
+    """What blocks are costed with.
+
+    Attributes:
+        die: The operator model of a die.
+        precision: Bytes per element.
+        network: Links and collectives.
+        layout: Dies of the ranks.
+        profiles: The collectives asked for so far.
+    """
+
+    die: DieParameters
+    precision: Precision
+    network: Network
+    layout: Layout
+    profiles: dict[tuple[CollectiveKind, Axes], CollectiveProfile] = field(
+        default_factory=dict[tuple[CollectiveKind, Axes], CollectiveProfile]
+    )
+
+    def operator(self, call: OperatorCall) -> OperatorCost:
+        """Return the cost of one operator call."""
+        element = self.precision.activation_bytes
+        match call:
+            case MatmulCall():
+                return matmul_cost(
+                    self.die,
+                    m=call.m,
+                    n=call.n,
+                    k=call.k,
+                    count=call.count,
+                    bytes_in=self.precision.weight_bytes,
+                    bytes_out=element,
+                )
+            case AttentionCall():
+                return attention_cost(
+                    self.die,
+                    num_queries=call.num_queries,
+                    num_keys=call.num_keys,
+                    num_heads=call.num_heads,
+                    num_kv_heads=call.num_kv_heads,
+                    head_dim_qk=call.head_dim_qk,
+                    head_dim_v=call.head_dim_v,
+                    batch=call.batch,
+                    is_causal=call.is_causal,
+                    is_stored=call.is_stored,
+                    is_backward=call.part is Part.BACKWARD,
+                )
+            case _:
+                return vector_cost(self.die, num_bytes=call.num_bytes, flops=call.flops)
+
+    def profile(self, kind: CollectiveKind, axes: Axes) -> CollectiveProfile:
+        """Return a collective on the actual dies."""
+        if (kind, axes) not in self.profiles:
+            self.profiles[kind, axes] = self.network.profile(kind, self.layout.groups(axes))
+        return self.profiles[kind, axes]
+
+    def traffic(self, communications: Iterable[tuple[Communication, bool]]) -> Traffic:
+        """Return the traffic of `(communication, is_hidden)` pairs, one after another."""
+        exposed: dict[ParallelAxis, float] = {}
+        hidden_s = 0.0
+        bytes_L = np.zeros(len(self.network.topology.bandwidth_bytes_per_s_L))
+        for communication, is_hidden in communications:
+            profile = self.profile(communication.kind, communication.axes)
+            duration_s = communication.count * profile.duration_s(communication.size_bytes)
+            bytes_L += communication.count * communication.size_bytes * profile.link_bytes_L
+            if is_hidden:
+                hidden_s += duration_s
+            else:
+                axis = communication.axes[0]
+                exposed[axis] = exposed.get(axis, 0.0) + duration_s
+        return Traffic(exposed_s=exposed, hidden_s=hidden_s, bytes_L=bytes_L)
+
+
+def block_cost(
+    graph: LayerGraph,
+    communications: Iterable[Communication],
+    strategy: Strategy,
+    shard: Shard,
+    costs: Costs,
+    *,
+    is_recomputable: bool = True,
+    copied_parameters: float = 0.0,
+) -> BlockCost:
+    """Return the cost of one block.
+
+    Args:
+        graph: Its operators.
+        communications: What it exchanges for one micro-batch, forward and backward.
+        strategy: Recompute policy, ZeRO stage, overlap.
+        shard: The share of one die.
+        costs: The models.
+        is_recomputable: False for embedding and head, which recomputation leaves alone.
+        copied_parameters: Parameters held beside those of the graph (a tied head far from its
+            embedding).
+    """
+    recompute = strategy.recompute if is_recomputable else Recompute.NONE
+    parts = {part: Work() for part in Part}
+    repeated = Work()
+    for operator in graph.operators:
+        for call in calls(operator, shard):
+            cost = costs.operator(call)
+            parts[call.part] = parts[call.part].plus(cost)
+            if call.part is Part.FORWARD and (
+                recompute is Recompute.FULL
+                or (recompute is Recompute.SELECTIVE and operator.is_attention_core)
+            ):
+                repeated = repeated.plus(cost)
+    state = layer_state(graph, shard, recompute)
+    state = replace(state, parameters=state.parameters + copied_parameters)
+    inside = list(communications)
+    forward = [each for each in inside if each.phase is Phase.FORWARD]
+    backward = [each for each in inside if each.phase is Phase.BACKWARD]
+    if recompute is Recompute.FULL:
+        backward += forward
+    syncs = list(_syncs(strategy, costs, state))
+    overlap = strategy.overlap
+
+    def with_syncs(phase: Phase, own: list[Communication]) -> Traffic:
+        marked = [(each, False) for each in own]
+        for each in syncs:
+            if each.phase is phase:
+                is_weights = " weights " in each.name
+                marked.append((each, overlap.parameters if is_weights else overlap.gradients))
+        return costs.traffic(marked)
+
+    gradients = costs.traffic((each, True) for each in syncs if each.phase is Phase.GRADIENTS)
+    weights = costs.traffic((each, True) for each in syncs if each.phase is Phase.OPTIMIZER)
+    return BlockCost(
+        forward=parts[Part.FORWARD],
+        backward=parts[Part.BACKWARD],
+        weight=parts[Part.WEIGHT],
+        recompute=repeated,
+        forward_traffic=with_syncs(Phase.FORWARD, forward),
+        backward_traffic=with_syncs(Phase.BACKWARD, backward),
+        gradient_s=gradients.hidden_s,
+        parameter_s=weights.hidden_s,
+        step_bytes_L=gradients.bytes_L + weights.bytes_L,
+        state=state,
+    )
+
+
+def _syncs(strategy: Strategy, costs: Costs, state: LayerState) -> Iterable[Communication]:
+    degrees = strategy.degrees
+    if degrees.dp * degrees.cp > 1:
+        yield from gradient_communications(
+            strategy, costs.precision, parameters=state.parameters, axes=GRADIENT_AXES
+        )
+    if degrees.expert_dp > 1 and state.expert_parameters > 0:
+        yield from gradient_communications(
+            strategy,
+            costs.precision,
+            parameters=state.expert_parameters,
+            axes=(ParallelAxis.EXPERT_DP,),
+        )
