@@ -30,6 +30,11 @@ class GroupOrders:
 
 def order_groups(topology: Topology, groups_GN: IntArray) -> GroupOrders:
     """Order the members of many groups; see `ring_order`."""
+    if not topology.has_lattice:
+        last = topology.num_dies
+        sorted_GN = np.sort(np.where(groups_GN < 0, last, groups_GN), axis=1)
+        by_node_GN = np.where(sorted_GN == last, -1, sorted_GN)
+        return GroupOrders(ring_GN=by_node_GN, line_GN=by_node_GN)
     ring_GN = np.empty_like(groups_GN)
     line_GN = np.empty_like(groups_GN)
     order_members(
