@@ -9,6 +9,7 @@ class BoundName(StrEnum):
 
     FLOPS = "compute"
     DRAM = "dram traffic"
+    WORK = "compute and dram"
     INJECTION = "injection"
     BISECTION = "bisection"
     PIPELINE = "pipeline"

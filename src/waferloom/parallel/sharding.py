@@ -48,7 +48,7 @@ class MatmulCall:
 class AttentionCall:
     """Attention of `batch` sequences on one die: `num_queries` rows against `num_keys` columns.
 
-    With `is_causal`, half of the `num_queries * num_keys` pairs are wanted.
+    With `is_causal`, the last query sees all keys and every earlier one a key less.
     """
 
     name: str
@@ -119,6 +119,17 @@ class Shard:
     def routed_source_tokens(self) -> int:
         """Distinct tokens this die sends to experts: its tp ranks share them out."""
         return -(-self.tokens // self.tp)
+
+    @property
+    def attention_keys(self) -> int:
+        """Keys that fused attention reads for its last query.
+
+        A causal cp rank holds early and late tokens in zigzag order, so on average half of all
+        `num_queries * num_keys` pairs are wanted; a block of `num_queries` consecutive queries that
+        ends at this key wants just as many.
+        """
+        is_halved = self.is_causal and self.attention is AttentionStorage.FLASH
+        return -(-(self.num_keys + self.num_queries) // 2) if is_halved else self.num_keys
 
     @property
     def local_experts(self) -> int:
@@ -213,7 +224,7 @@ def _attention_call(operator: Operator, shard: Shard, part: Part) -> AttentionCa
         part=part,
         batch=shard.batch,
         num_queries=shard.num_queries,
-        num_keys=shard.num_keys,
+        num_keys=shard.attention_keys,
         num_heads=operator.heads.shard_width(shard.tp),
         num_kv_heads=operator.kv_heads.shard_width(shard.tp),
         head_dim_qk=operator.head_dim_qk,

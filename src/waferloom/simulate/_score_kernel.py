@@ -53,6 +53,8 @@ class ScoreInput(NamedTuple):
     reduce_bytes: float
     optimizer_bytes: float
     capacity_bytes: float
+    pool_bytes: float
+    is_pooled: bool
     dram_bytes_per_s: float
     vector_flops_per_s: float
     launch_s: float
@@ -184,7 +186,7 @@ def score(t: ScoreInput, rows_R6: Ints, options_O6: Ints, out_RO2: Floats) -> in
             message_bytes = t.message_bytes_QSM[q, s, m] if pp > 1 else 0.0
 
             # memory
-            fullest = 0.0
+            fullest = total_held = 0.0
             rank = 0
             for i in range(runs_N5.shape[0]):
                 run_5 = runs_N5[i]
@@ -223,9 +225,14 @@ def score(t: ScoreInput, rows_R6: Ints, options_O6: Ints, out_RO2: Floats) -> in
                         held += 2 * t.weight_bytes * (largest + largest_expert)
                 held += 2 * message_bytes + saved + recomputed
                 fullest = max(fullest, held)
+                total_held += run_5[0] * held
                 rank += run_5[0]
             out_RO2[r, o, 1] = fullest
-            if fullest > t.capacity_bytes:
+            if t.is_pooled:
+                is_too_large = total_held * replicas * row_6[ROW_TP] > t.pool_bytes
+            else:
+                is_too_large = fullest > t.capacity_bytes
+            if is_too_large:
                 out_RO2[r, o, 0] = np.inf
                 continue
             num_fit += 1

@@ -1,7 +1,7 @@
 """Scores of whole spaces of strategies: step time and memory, as `step` has them, but many at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -70,6 +70,8 @@ class Scorer:
         tables: What the kernel reads.
         rows_R6: Placed degrees as numbers.
         options_O6: Options as numbers.
+        injection_s_per_byte_U: For every distinct collective, the least time per byte in which its
+            busiest die can send what it must.
     """
 
     placed: tuple[tuple[str, ParallelDegrees], ...]
@@ -77,6 +79,7 @@ class Scorer:
     tables: compiled.ScoreInput
     rows_R6: NDArray[np.int64]
     options_O6: NDArray[np.int64]
+    injection_s_per_byte_U: NDArray[np.float64]
 
     def score(self, rows: slice | NDArray[np.int64]) -> tuple[NDArray[np.float64], int]:
         """Score all options of some rows.
@@ -91,6 +94,36 @@ class Scorer:
         out_RO2 = np.empty((len(rows_R6), len(self.options), 2))
         num_fit = compiled.score(tables, rows_R6, self.options_O6, out_RO2)
         return out_RO2, num_fit
+
+    def relaxed(self, *, is_communication_free: bool) -> "Scorer":
+        """Return a scorer of the relaxed problem, whose every score is a lower bound of the real one.
+
+        Memory of all usable dies is pooled, and a collective takes no longer than its busiest die needs
+        to send its bytes over all its links, or no time at all.
+        """
+        pieces_U4 = np.zeros_like(self.tables.pieces_U4)
+        if not is_communication_free:
+            pieces_U4[:, 1] = self.injection_s_per_byte_U
+        tables = self.tables._replace(
+            pieces_U4=pieces_U4,
+            link_s_per_byte_UL=np.zeros((len(pieces_U4), 1)),
+            is_pooled=True,
+        )
+        return replace(self, tables=tables)
+
+    def compute_bound_s(self) -> NDArray[np.float64]:
+        """Return, for every placed degrees, a step time that none of its options beats.
+
+        The slowest stage computes at least as long as the mean stage does.
+        """
+        t = self.tables
+        counts_4 = t.runs_GN5[0, :, :1] * t.runs_GN5[0, :, 1:] if len(t.runs_GN5) else 0
+        num_B = np.sum(counts_4, axis=0)
+        pass_s_QSM = np.einsum("qsmbj,b->qsm", t.compute_s_QSMB4[..., :3], num_B)
+        q, dp, pp = self.rows_R6[:, 0], self.rows_R6[:, 1], self.rows_R6[:, 4]
+        num_RM = -(-t.global_batch_size // (dp[:, None] * t.micro_batch_size_M))
+        each_RSM = pass_s_QSM[q] * (num_RM / pp[:, None])[:, None, :]
+        return np.min(each_RSM, axis=(1, 2))
 
 
 def scorer(
@@ -149,6 +182,8 @@ def scorer(
         reduce_bytes=precision.gradient_reduce_bytes,
         optimizer_bytes=precision.master_weight_bytes + precision.optimizer_bytes,
         capacity_bytes=scenario.system.die.memory.capacity_bytes,
+        pool_bytes=scenario.system.die.memory.capacity_bytes * network.num_dies,
+        is_pooled=False,
         dram_bytes_per_s=die.dram_bytes_per_s,
         vector_flops_per_s=die.vector_flops_per_s,
         launch_s=die.launch_s,
@@ -161,6 +196,7 @@ def scorer(
         placed=tuple(placed),
         options=tuple(options),
         tables=tables,
+        injection_s_per_byte_U=profiles.injection_s_per_byte_U,
         rows_R6=np.array(
             [
                 (

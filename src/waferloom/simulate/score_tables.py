@@ -282,11 +282,12 @@ def _attention_durations(
 ) -> tuple[Floats, Floats, Floats]:
     assert operator.heads is not None
     assert operator.kv_heads is not None
+    is_halved = job.is_causal and job.attention is AttentionStorage.FLASH
     forward, backward = (
         attention_costs(
             die,
             num_queries=keys.num_queries_K,
-            num_keys=job.seq_len,
+            num_keys=_ceil(job.seq_len + keys.num_queries_K, 2) if is_halved else job.seq_len,
             num_heads=_shard_width((operator.heads,), keys.tp_K),
             num_kv_heads=_shard_width((operator.kv_heads,), keys.tp_K),
             head_dim_qk=operator.head_dim_qk,
@@ -430,11 +431,13 @@ class ProfileTables:
         pieces_U4: `CollectiveProfile.path_latency_s`, `path_s_per_byte`, `link_latency_s`,
             `link_s_per_byte`.
         link_s_per_byte_UL: Time each link is busy per byte of collective size.
+        injection_s_per_byte_U: Time in which the busiest die could send its bytes over all its links.
     """
 
     index_RC: Ints
     pieces_U4: Floats
     link_s_per_byte_UL: Floats
+    injection_s_per_byte_U: Floats
 
 
 def profile_tables(
@@ -446,6 +449,7 @@ def profile_tables(
     row_of: dict[int, int] = {}
     pieces: list[tuple[float, float, float, float]] = [(0.0, 0.0, 0.0, 0.0)]
     links: list[Floats] = [np.zeros(len(bandwidth_L))]
+    injected: list[float] = [0.0]
     for r, (placement, degrees) in enumerate(placed):
         layout = network.layout(placement, degrees)
         for axes, channels in _CHANNELS_OF_AXES.items():
@@ -467,6 +471,7 @@ def profile_tables(
                         )
                     )
                     links.append(profile.link_bytes_L / bandwidth_L)
+                    injected.append(profile.injected_bytes)
                 index_RC[r, c] = row_of[id(profile)]
     # links that no collective tells apart have one busiest time between them
     distinct = np.unique(np.array(links), axis=1)
@@ -474,7 +479,16 @@ def profile_tables(
         index_RC=index_RC,
         pieces_U4=np.array(pieces),
         link_s_per_byte_UL=np.ascontiguousarray(distinct),
+        injection_s_per_byte_U=np.array(injected) / injection_bytes_per_s(network),
     )
+
+
+def injection_bytes_per_s(network: Network) -> float:
+    """Return what the best-connected die can send over all its links together."""
+    topology = network.topology
+    sent_N = np.zeros(topology.num_nodes)
+    np.add.at(sent_N, topology.source_L, topology.bandwidth_bytes_per_s_L)
+    return float(np.max(sent_N[: topology.num_dies]))
 
 
 _CHANNELS_OF_AXES: Final[dict[Axes, list[int]]] = {

@@ -1,0 +1,233 @@
+"""Spaces of strategies: what a solver may choose from.
+
+The declared space holds every strategy whose degrees use more than half of the usable dies (fewer would
+leave room to double dp) and whose options come from the tuples of a `Space`; pinned fields have one
+value each. A solver that calls itself exhaustive is exact over this space.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Final
+
+from waferloom.errors import SolverError, did_you_mean
+from waferloom.hardware.spec import SystemSpec, WaferGridSpec
+from waferloom.mapping.placements import PLACEMENTS
+from waferloom.parallel.strategy import (
+    OverlapPolicy,
+    ParallelDegrees,
+    Recompute,
+    ScheduleName,
+)
+from waferloom.simulate.score import Option
+from waferloom.workload.job import AttentionStorage, Training
+
+MIN_DIE_SHARE: Final = 0.5
+"""Strategies must use more than this share of the usable dies, unless all degrees are pinned."""
+DEGREE_NAMES: Final = ("dp", "tp", "cp", "pp", "ep", "expert_tp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """What may be chosen.
+
+    Attributes:
+        name: For reports.
+        pinned: Degree -> the one value it may have.
+        sequence_parallel: Choices.
+        zero: Choices.
+        schedules: Choices; interleaved comes with every entry of `model_chunks`.
+        model_chunks: Virtual stages per rank of the interleaved schedule.
+        micro_batch_sizes: Choices; None for the powers of two up to the batch.
+        recompute: Choices; `selective` is left out where flash attention makes it the same as none.
+        placements: Names of placements.
+        overlap: What runs behind compute, the same for all.
+    """
+
+    name: str = "all"
+    pinned: Mapping[str, int] = field(default_factory=dict[str, int])
+    sequence_parallel: tuple[bool, ...] = (False, True)
+    zero: tuple[int, ...] = (0, 1, 2, 3)
+    schedules: tuple[ScheduleName, ...] = (
+        ScheduleName.ONE_F_ONE_B,
+        ScheduleName.ZERO_BUBBLE,
+        ScheduleName.INTERLEAVED,
+        ScheduleName.GPIPE,
+    )
+    model_chunks: tuple[int, ...] = (2, 4, 8)
+    micro_batch_sizes: tuple[int, ...] | None = None
+    recompute: tuple[Recompute, ...] = tuple(Recompute)
+    placements: tuple[str, ...] = tuple(PLACEMENTS)
+    overlap: OverlapPolicy = OverlapPolicy()
+
+    def describe(self) -> str:
+        """Return the space in words."""
+        pins = ", ".join(f"{name}={value}" for name, value in self.pinned.items())
+        parts = [self.name, f"pinned: {pins}" if pins else "all degrees free"]
+        parts.append(f"placements: {', '.join(self.placements)}")
+        return "; ".join(parts)
+
+    def degrees(self, job: Training, num_dies: int) -> tuple[ParallelDegrees, ...]:
+        """Return every admissible combination of degrees, those using most dies first.
+
+        Raises:
+            SolverError: The pinned degrees alone exceed the dies, or nothing is left.
+        """
+        found = sorted(
+            set(self._degrees(job, num_dies)),
+            key=lambda d: (-d.num_ranks, d.pp, d.cp, d.tp, d.ep, d.expert_tp),
+        )
+        if not found:
+            pins = " * ".join(f"{name}={value}" for name, value in self.pinned.items())
+            msg = (
+                f"no combination of degrees fits: {pins or 'nothing pinned'} on {num_dies} usable "
+                f"dies, {job.model.num_layers} layers and a batch of {job.global_batch_size}; "
+                f"lower a degree or pick a larger system"
+            )
+            raise SolverError(msg)
+        return tuple(found)
+
+    def _degrees(self, job: Training, num_dies: int) -> Iterator[ParallelDegrees]:
+        limits = {
+            "pp": job.model.num_layers,
+            "tp": job.model.num_heads,
+            "cp": job.seq_len,
+            "dp": job.global_batch_size,
+        }
+        is_pinned = all(name in self.pinned for name in limits)
+
+        def choices(name: str, room: int) -> range | tuple[int, ...]:
+            top = min(room, limits[name])
+            if name in self.pinned:
+                return (self.pinned[name],) if self.pinned[name] <= top else ()
+            return range(1, top + 1)
+
+        for pp in choices("pp", num_dies):
+            for tp in choices("tp", num_dies // pp):
+                for cp in choices("cp", num_dies // (pp * tp)):
+                    for dp in choices("dp", num_dies // (pp * tp * cp)):
+                        used = pp * tp * cp * dp
+                        if used > MIN_DIE_SHARE * num_dies or is_pinned:
+                            for ep, expert_tp in self._experts(job, dp * cp * tp, tp):
+                                yield ParallelDegrees(
+                                    dp=dp, tp=tp, cp=cp, pp=pp, ep=ep, expert_tp=expert_tp
+                                )
+
+    def _experts(self, job: Training, ranks: int, tp: int) -> Iterator[tuple[int, int]]:
+        if job.model.moe is None:
+            if self.pinned.get("ep", 1) == 1 and self.pinned.get("expert_tp", 1) == 1:
+                yield 1, 1
+            return
+        for expert_tp in sorted({1, tp, self.pinned.get("expert_tp", 1)}):
+            for ep in range(1, min(job.model.moe.num_experts, ranks // expert_tp) + 1):
+                chosen = {"ep": ep, "expert_tp": expert_tp}
+                if ranks % (ep * expert_tp) == 0 and all(
+                    self.pinned.get(name, value) == value for name, value in chosen.items()
+                ):
+                    yield ep, expert_tp
+
+    def options(self, job: Training) -> tuple[Option, ...]:
+        """Return every combination of the other choices, simpler ones first."""
+        pipelines = [
+            (schedule, chunks)
+            for schedule in self.schedules
+            for chunks in (self.model_chunks if schedule is ScheduleName.INTERLEAVED else (1,))
+        ]
+        return tuple(
+            Option(
+                sequence_parallel=sequence_parallel,
+                micro_batch_size=size,
+                zero=zero,
+                schedule=schedule,
+                num_model_chunks=chunks,
+                recompute=recompute,
+            )
+            for recompute, zero, (schedule, chunks), sequence_parallel, size in product(
+                self._recompute(job),
+                self.zero,
+                pipelines,
+                self.sequence_parallel,
+                self.micro_batch_sizes or powers_of_two(job.global_batch_size),
+            )
+        )
+
+    def _recompute(self, job: Training) -> tuple[Recompute, ...]:
+        if job.attention is AttentionStorage.STORED or len(self.recompute) == 1:
+            return self.recompute
+        return tuple(each for each in self.recompute if each is not Recompute.SELECTIVE)
+
+
+def powers_of_two(limit: int) -> tuple[int, ...]:
+    """Return 1, 2, 4 ... up to `limit`."""
+    return tuple(2**i for i in range(limit.bit_length()) if 2**i <= limit)
+
+
+def everything(system: SystemSpec) -> Space:
+    """Return the space of all classical strategies; placements matter only on a grid of dies."""
+    if not system.has_grid:
+        return Space(placements=("sequential",))
+    return Space()
+
+
+def _inside_wafer(system: SystemSpec) -> dict[str, int]:
+    """Pin pp to the wafers: the published baselines use pipelines between wafers only."""
+    net = system.interconnect
+    if isinstance(net, WaferGridSpec):
+        return {"pp": net.wafer_rows * net.wafer_cols}
+    return {"pp": 1}
+
+
+def megatron1(system: SystemSpec) -> Space:
+    """Megatron-1: data and tensor parallelism, activations replicated in the tp group."""
+    return replace(
+        everything(system),
+        name="baseline:megatron1",
+        pinned={"cp": 1, **_inside_wafer(system)},
+        sequence_parallel=(False,),
+        zero=(0,),
+        schedules=(ScheduleName.ONE_F_ONE_B,),
+    )
+
+
+def mesp(system: SystemSpec) -> Space:
+    """Megatron-3 (MeSP): data, tensor with sequence parallelism, and context parallelism."""
+    return replace(
+        everything(system),
+        name="baseline:mesp",
+        pinned=_inside_wafer(system),
+        sequence_parallel=(False, True),
+        zero=(0, 1),
+        schedules=(ScheduleName.ONE_F_ONE_B,),
+    )
+
+
+def fsdp(system: SystemSpec) -> Space:
+    """FSDP: data parallelism with weights, gradients and optimizer state sharded."""
+    return replace(
+        everything(system),
+        name="baseline:fsdp",
+        pinned={"tp": 1, "cp": 1, **_inside_wafer(system)},
+        sequence_parallel=(False,),
+        zero=(3,),
+        schedules=(ScheduleName.ONE_F_ONE_B,),
+    )
+
+
+SPACES: Final[Mapping[str, Callable[[SystemSpec], Space]]] = {
+    "exhaustive": everything,
+    "baseline:megatron1": megatron1,
+    "baseline:mesp": mesp,
+    "baseline:fsdp": fsdp,
+}
+
+
+def space_named(name: str, system: SystemSpec) -> Space:
+    """Return the space of a `--solver` name.
+
+    Raises:
+        SolverError: There is no such solver.
+    """
+    if name not in SPACES:
+        msg = f"unknown solver {name!r}: {did_you_mean(name, SPACES)}"
+        raise SolverError(msg)
+    return SPACES[name](system)
