@@ -89,7 +89,10 @@ class CoreArraySpec(Spec):
         max_split_k: Most pieces into which the contracted dimension of an output tile may be cut,
             so that few large tiles still fill the cores (split-K); the partial sums are then added
             up.
+        has_sram_blocks: A core computes several tiles from operands held in its SRAM, so that it
+            takes fewer in; not on GPUs, whose tile is already what a core can hold.
         attention_block: Queries of one work item of fused attention, and keys of one of its steps.
+        attention_fill: Steps that each work item of fused attention wastes starting and ending.
     """
 
     rows: int = Field(gt=0)
@@ -100,7 +103,9 @@ class CoreArraySpec(Spec):
     noc_bandwidth_bytes_per_s: BytesPerSecond | None = Field(default=None, gt=0)
     dataflows: tuple[Dataflow, ...] = Field(default=tuple(Dataflow), min_length=1)
     max_split_k: int = Field(default=32, gt=0)
+    has_sram_blocks: bool = True
     attention_block: tuple[Size, Size] = (128, 128)
+    attention_fill: float = Field(default=0.0, ge=0)
 
     @property
     def num_cores(self) -> int:
@@ -111,19 +116,42 @@ class CoreArraySpec(Spec):
 class EfficiencySpec(Spec):
     """Documented efficiencies of a device class; 1 and 0 mean ideal.
 
+    A die that runs one kernel for a moment (a microbenchmark) clocks higher than one that is kept
+    busy for seconds (training): `matmul` is the first, `matmul * sustained_clock` the second, and
+    `burst_s` and `throttled_clock` say what happens in between.
+
     Attributes:
-        matmul: Sustained over peak MAC rate (clock under load), after tile quantisation.
-        dram: Sustained over peak memory bandwidth.
+        matmul: Short-run over peak MAC rate, after tile quantisation.
+        sustained_clock: Matmul rate of a die kept busy for seconds, over that of short runs.
+        burst_s: How long one matmul runs before the power limit lowers the clock, when nothing else
+            has kept the die busy; absent where no limit shows.
+        throttled_clock: Matmul rate past `burst_s`, over that of short runs.
+        dram: Sustained over peak memory bandwidth: streams, keys and values of attention.
+        matmul_dram: The same for the operands of matmuls; absent means `dram`.
+        vector_dram: The same for norms, activations, rotary embedding and their like, whose kernels
+            do not stream evenly; absent means `dram`.
         attention_forward: Sustained over peak MAC rate of the fused attention kernel, forward.
         attention_backward: The same, backward.
+        softmax_flops: Vector operations per score of fused attention, run beside the MACs.
         launch_s: Cost of starting one operator.
+        split_k_s: Extra cost of a matmul whose contracted dimension is split, such as the kernel
+            that adds the parts up.
+        attention_launch_s: Cost of starting one fused attention; absent means `launch_s`.
     """
 
     matmul: float = Field(default=1.0, gt=0, le=1)
+    sustained_clock: float = Field(default=1.0, gt=0, le=1)
+    burst_s: Seconds | None = Field(default=None, ge=0)
+    throttled_clock: float = Field(default=1.0, gt=0, le=1)
     dram: float = Field(default=1.0, gt=0, le=1)
+    matmul_dram: float | None = Field(default=None, gt=0, le=1)
+    vector_dram: float | None = Field(default=None, gt=0, le=1)
     attention_forward: float = Field(default=1.0, gt=0, le=1)
     attention_backward: float = Field(default=1.0, gt=0, le=1)
+    softmax_flops: float = Field(default=5.0, ge=0)
     launch_s: Seconds = Field(default=0.0, ge=0)
+    split_k_s: Seconds = Field(default=0.0, ge=0)
+    attention_launch_s: Seconds | None = Field(default=None, ge=0)
 
 
 class EnergySpec(Spec):

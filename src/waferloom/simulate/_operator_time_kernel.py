@@ -23,7 +23,7 @@ SOFTMAX_FLOPS: Final = 5.0
 SOFTMAX_ACCESSES: Final = 2.0
 SOFTMAX_BACKWARD_ACCESSES: Final = 3.0
 
-# Positions in the parameter array.
+# Positions in the parameter array, in the order of `die_parameters.FIELDS`.
 NUM_CORES: Final = 0
 CORE_RATE: Final = 1
 TILE_FILL: Final = 2
@@ -31,15 +31,24 @@ MAX_SPLIT_K: Final = 3
 OUTPUT_STATIONARY: Final = 4
 WEIGHT_STATIONARY: Final = 5
 INPUT_STATIONARY: Final = 6
-VECTOR_RATE: Final = 7
-DRAM: Final = 8
-NOC: Final = 9
-SRAM: Final = 10
-ATTENTION_FORWARD: Final = 11
-ATTENTION_BACKWARD: Final = 12
-QUERY_BLOCK: Final = 13
-KEY_BLOCK: Final = 14
-LAUNCH: Final = 15
+BLOCK_ELEMENTS: Final = 7
+BURST: Final = 8
+THROTTLED: Final = 9
+VECTOR_RATE: Final = 10
+DRAM: Final = 11
+MATMUL_DRAM: Final = 12
+VECTOR_DRAM: Final = 13
+NOC: Final = 14
+SRAM: Final = 15
+ATTENTION_FORWARD: Final = 16
+ATTENTION_BACKWARD: Final = 17
+SOFTMAX: Final = 18
+QUERY_BLOCK: Final = 19
+KEY_BLOCK: Final = 20
+ATTENTION_FILL: Final = 21
+LAUNCH: Final = 22
+SPLIT_K: Final = 23
+ATTENTION_LAUNCH: Final = 24
 
 
 @kernel
@@ -55,24 +64,15 @@ def floor(value: float) -> float:
 
 
 @kernel
-def tiling(
-    p: Floats,
-    ta: float,
-    tb: float,
-    steps: float,
-    tiles: float,
-    taken_bytes: float,
-    parts: float,
-    outputs: float,
-) -> tuple[float, float, float]:
-    """Return compute seconds, NoC seconds and SRAM bytes of `tiles` tiles of `steps` steps."""
-    waves = ceil(tiles / p[NUM_CORES])
-    tile_s = 2.0 * ta * tb * (steps + p[TILE_FILL]) / p[CORE_RATE]
-    additions = (parts - 1.0) * outputs
-    combined_bytes = 2.0 * ACCUMULATOR_BYTES * additions
-    compute_s = waves * tile_s + additions / p[VECTOR_RATE]
-    noc_s = waves * taken_bytes / p[NOC] + combined_bytes / (p[NUM_CORES] * p[NOC])
-    return compute_s, noc_s, tiles * taken_bytes + combined_bytes
+def block_shape(
+    p: Floats, ta: float, tb: float, rows: float, cols: float, copies: float
+) -> tuple[float, float]:
+    """Return rows and columns of the block of tiles that one core computes from its SRAM."""
+    share = ceil(rows * cols * copies / p[NUM_CORES])
+    size = max(1.0, min(share, floor(p[BLOCK_ELEMENTS] / (ta * tb))))
+    block_rows = min(rows, floor(math.sqrt(size)))
+    block_cols = min(cols, floor(size / block_rows))
+    return min(rows, floor(size / block_cols)), block_cols
 
 
 @kernel
@@ -86,29 +86,42 @@ def best_tiling(
         ta, tb = tiles_T2[t, 0], tiles_T2[t, 1]
         split = 1.0
         while split <= p[MAX_SPLIT_K]:
+            copies = count * split
             for dataflow in range(3):
                 if p[OUTPUT_STATIONARY + dataflow] == 0.0:
                     continue
                 if dataflow == 0:
+                    rows, cols = ceil(m / ta), ceil(n / tb)
                     steps = ceil(k / split)
                     parts = split
-                    tiles = ceil(m / ta) * ceil(n / tb) * count * split
-                    taken = (ta + tb) * steps * bytes_in
+                    block_rows, block_cols = block_shape(p, ta, tb, rows, cols, copies)
+                    taken = (ta / block_cols + tb / block_rows) * steps * bytes_in
                 elif dataflow == 1:
+                    rows, cols = ceil(k / ta), ceil(n / tb)
                     steps = ceil(m / split)
-                    parts = ceil(k / ta)
-                    tiles = parts * ceil(n / tb) * count * split
-                    taken = ta * (tb + steps) * bytes_in
+                    parts = rows
+                    block_rows, block_cols = block_shape(p, ta, tb, rows, cols, copies)
+                    taken = ta * (tb + steps / block_cols) * bytes_in
                 else:
+                    rows, cols = ceil(m / ta), ceil(k / tb)
                     steps = ceil(n / split)
-                    parts = ceil(k / tb)
-                    tiles = ceil(m / ta) * parts * count * split
-                    taken = tb * (ta + steps) * bytes_in
-                compute_s, noc_s, sram_bytes = tiling(
-                    p, ta, tb, steps, tiles, taken, parts, outputs
+                    parts = cols
+                    block_rows, block_cols = block_shape(p, ta, tb, rows, cols, copies)
+                    taken = tb * (ta + steps / block_rows) * bytes_in
+                tiles = rows * cols * copies
+                waves = ceil(tiles / p[NUM_CORES])
+                tile_s = 2.0 * ta * tb * (steps + p[TILE_FILL]) / p[CORE_RATE]
+                additions = (parts - 1.0) * outputs
+                combined_bytes = 2.0 * ACCUMULATOR_BYTES * additions
+                compute_s = (
+                    waves * tile_s
+                    + additions / p[VECTOR_RATE]
+                    + (p[SPLIT_K] if parts > 1.0 else 0.0)
                 )
+                noc_s = waves * taken / p[NOC] + combined_bytes / (p[NUM_CORES] * p[NOC])
                 if max(compute_s, noc_s) < max(best_compute_s, best_noc_s):
-                    best_compute_s, best_noc_s, best_sram_bytes = compute_s, noc_s, sram_bytes
+                    best_compute_s, best_noc_s = compute_s, noc_s
+                    best_sram_bytes = tiles * taken + combined_bytes
             split *= 2.0
     return best_compute_s, best_noc_s, best_sram_bytes
 
@@ -156,7 +169,9 @@ def matmul(
         return 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     compute_s, noc_s, sram_bytes = best_tiling(p, tiles_T2, m, n, k, count, bytes_in)
     dram_bytes = count * matmul_dram_bytes(p[SRAM], m, n, k, bytes_in, bytes_out)
-    dram_s = dram_bytes / p[DRAM]
+    dram_s = dram_bytes / p[MATMUL_DRAM]
+    if compute_s > p[BURST]:
+        compute_s += (compute_s - p[BURST]) * (1.0 / p[THROTTLED] - 1.0)
     return (
         max(max(compute_s, dram_s), noc_s) + p[LAUNCH],
         compute_s,
@@ -169,12 +184,12 @@ def matmul(
 
 
 @kernel
-def vector(p: Floats, num_bytes: float, flops: float) -> Cost:
+def vector(p: Floats, num_bytes: float, flops: float, is_stream: bool) -> Cost:
     """Return the cost of an elementwise operator or reduction."""
     if num_bytes == 0.0 and flops == 0.0:
         return 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     compute_s = flops / p[VECTOR_RATE]
-    dram_s = num_bytes / p[DRAM]
+    dram_s = num_bytes / (p[DRAM] if is_stream else p[VECTOR_DRAM])
     return max(compute_s, dram_s) + p[LAUNCH], compute_s, dram_s, 0.0, flops, num_bytes, num_bytes
 
 
@@ -212,16 +227,20 @@ def flash_attention(
         steps += block_steps
         longest = max(longest, block_steps)
     items = items_per_block * num_blocks
+    fill = p[ATTENTION_FILL]
     if is_packed:
         pieces = min(max(1.0, floor(p[NUM_CORES] / items)), longest)
         longest = ceil(longest / pieces)
-        core_steps = ceil(items * pieces / p[NUM_CORES]) * longest
+        core_steps = ceil(items * pieces / p[NUM_CORES]) * (longest + fill)
     elif is_causal:
-        core_steps = max(items_per_block * steps / p[NUM_CORES], longest)
+        mean_steps = (items_per_block * steps + items * fill) / p[NUM_CORES]
+        core_steps = max(mean_steps + longest / 2.0, longest + fill)
     else:
-        core_steps = ceil(items / p[NUM_CORES]) * longest
+        core_steps = ceil(items / p[NUM_CORES]) * (longest + fill)
     rate = p[ATTENTION_BACKWARD] if is_backward else p[ATTENTION_FORWARD]
-    compute_s = core_steps * query_block * key_block * per_pair / rate
+    core_vector_rate = p[VECTOR_RATE] / p[NUM_CORES]
+    pair_s = max(per_pair / rate, p[SOFTMAX] / core_vector_rate)
+    compute_s = core_steps * query_block * key_block * pair_s
 
     queries = batch * num_heads * num_queries * (head_dim_qk + head_dim_v) * bytes_per_element
     head_keys = num_keys * (head_dim_qk + head_dim_v) * bytes_per_element
@@ -239,7 +258,7 @@ def flash_attention(
     dram_s = dram_bytes / p[DRAM]
     noc_s = sram_bytes / (p[NUM_CORES] * p[NOC])
     return (
-        max(max(compute_s, dram_s), noc_s) + p[LAUNCH],
+        max(max(compute_s, dram_s), noc_s) + p[ATTENTION_LAUNCH],
         compute_s,
         dram_s,
         noc_s,
@@ -283,13 +302,15 @@ def stored_attention(
         cost = matmul(p, tiles_T2, q, s, dv, count, size, size)
         cost = add(cost, matmul(p, tiles_T2, s, dv, q, count, size, size))
         cost = add(
-            cost, vector(p, SOFTMAX_BACKWARD_ACCESSES * size * scores, SOFTMAX_FLOPS * scores)
+            cost,
+            vector(p, SOFTMAX_BACKWARD_ACCESSES * size * scores, SOFTMAX_FLOPS * scores, False),
         )
         cost = add(cost, matmul(p, tiles_T2, q, dk, s, count, size, size))
         cost = add(cost, matmul(p, tiles_T2, s, dk, q, count, size, size))
     else:
         cost = matmul(p, tiles_T2, q, s, dk, count, size, size)
-        cost = add(cost, vector(p, SOFTMAX_ACCESSES * size * scores, SOFTMAX_FLOPS * scores))
+        softmax = vector(p, SOFTMAX_ACCESSES * size * scores, SOFTMAX_FLOPS * scores, False)
+        cost = add(cost, softmax)
         cost = add(cost, matmul(p, tiles_T2, q, dv, s, count, size, size))
     return cost[0], cost[1], cost[2], cost[3], flops, cost[5], cost[6]
 
@@ -404,9 +425,11 @@ def attentions(
 
 
 @kernel
-def vectors(p: Floats, num_bytes_B: Floats, flops_B: Floats, cost_7B: Floats) -> None:
+def vectors(
+    p: Floats, num_bytes_B: Floats, flops_B: Floats, is_stream: bool, cost_7B: Floats
+) -> None:
     """Write the cost of every vector operator."""
     for b in range(num_bytes_B.shape[0]):
-        cost = vector(p, num_bytes_B[b], flops_B[b])
+        cost = vector(p, num_bytes_B[b], flops_B[b], is_stream)
         for i in range(7):
             cost_7B[i, b] = cost[i]

@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from waferloom.simulate.die_parameters import DieParameters
+from waferloom.simulate.die_parameters import ACCUMULATOR_BYTES, DieParameters
 from waferloom.simulate.operator_cost import OperatorCost
 
-ACCUMULATOR_BYTES: Final = 4.0
-"""Partial sums are kept in fp32."""
 BLOCK_DEPTH: Final = 64.0
 """Contracted elements of an operand block in SRAM; two blocks per operand, for double buffering.
 Assumption: any depth from 32 to 256 changes traffic by a few per cent at most."""
@@ -45,10 +43,13 @@ def matmul(
         return NOTHING
     work = best_tiling(params, m, n, k, count, bytes_in)
     dram_bytes = count * matmul_dram_bytes(params.sram_bytes, m, n, k, bytes_in, bytes_out)
-    dram_s = dram_bytes / params.dram_bytes_per_s
+    dram_s = dram_bytes / params.matmul_dram_bytes_per_s
+    compute_s = work.compute_s
+    if compute_s > params.burst_s:
+        compute_s += (compute_s - params.burst_s) * (1.0 / params.throttled_clock - 1.0)
     return OperatorCost(
-        duration_s=max(work.compute_s, dram_s, work.noc_s) + params.launch_s,
-        compute_s=work.compute_s,
+        duration_s=max(compute_s, dram_s, work.noc_s) + params.launch_s,
+        compute_s=compute_s,
         dram_s=dram_s,
         noc_s=work.noc_s,
         flops=2.0 * m * n * k * count,
@@ -84,24 +85,41 @@ def tilings(
         ta, tb = float(rows), float(cols)
         split = 1.0
         while split <= params.max_split_k:
+            copies = count * split
             if params.is_output_stationary:
+                grid = math.ceil(m / ta), math.ceil(n / tb)
                 steps = math.ceil(k / split)
-                tiles = math.ceil(m / ta) * math.ceil(n / tb) * count * split
-                taken = (ta + tb) * steps * bytes_in
-                yield tiling(params, ta, tb, steps, tiles, taken, split, outputs)
+                block = block_shape(params, ta, tb, grid, copies)
+                taken = (ta / block[1] + tb / block[0]) * steps * bytes_in
+                yield tiling(params, ta, tb, steps, grid, copies, taken, split, outputs)
             if params.is_weight_stationary:
+                grid = math.ceil(k / ta), math.ceil(n / tb)
                 steps = math.ceil(m / split)
-                parts = math.ceil(k / ta)
-                tiles = parts * math.ceil(n / tb) * count * split
-                taken = ta * (tb + steps) * bytes_in
-                yield tiling(params, ta, tb, steps, tiles, taken, float(parts), outputs)
+                block = block_shape(params, ta, tb, grid, copies)
+                taken = ta * (tb + steps / block[1]) * bytes_in
+                yield tiling(params, ta, tb, steps, grid, copies, taken, grid[0], outputs)
             if params.is_input_stationary:
+                grid = math.ceil(m / ta), math.ceil(k / tb)
                 steps = math.ceil(n / split)
-                parts = math.ceil(k / tb)
-                tiles = math.ceil(m / ta) * parts * count * split
-                taken = tb * (ta + steps) * bytes_in
-                yield tiling(params, ta, tb, steps, tiles, taken, float(parts), outputs)
+                block = block_shape(params, ta, tb, grid, copies)
+                taken = tb * (ta + steps / block[0]) * bytes_in
+                yield tiling(params, ta, tb, steps, grid, copies, taken, grid[1], outputs)
             split *= 2.0
+
+
+def block_shape(
+    params: DieParameters, ta: float, tb: float, grid: tuple[int, int], copies: float
+) -> tuple[float, float]:
+    """Return rows and columns of the block of tiles that one core computes from its SRAM.
+
+    As square as the grid of tiles allows, and no larger than what the SRAM holds or what falls to
+    one core: the tiles of a row share the left operand, those of a column the right one.
+    """
+    share = math.ceil(grid[0] * grid[1] * copies / params.num_cores)
+    size = max(1.0, min(share, math.floor(params.block_elements / (ta * tb))))
+    rows = float(min(grid[0], math.floor(math.sqrt(size))))
+    cols = float(min(grid[1], math.floor(size / rows)))
+    return float(min(grid[0], math.floor(size / cols))), cols
 
 
 def tiling(
@@ -109,22 +127,26 @@ def tiling(
     ta: float,
     tb: float,
     steps: float,
-    tiles: float,
+    grid: tuple[int, int],
+    copies: float,
     taken_bytes: float,
     parts: float,
     outputs: float,
 ) -> Tiling:
-    """Return what `tiles` tiles of `steps` steps take, whose outputs come in `parts` partial sums.
+    """Return what `copies` grids of tiles of `steps` steps take, whose outputs come in `parts`.
 
     Cores work in waves of one tile each. Every partial sum but the first is one vector addition per
     output, and one accumulator written and read.
     """
+    tiles = grid[0] * grid[1] * copies
     waves = math.ceil(tiles / params.num_cores)
     tile_s = 2.0 * ta * tb * (steps + params.tile_fill) / params.core_flops_per_s
     additions = (parts - 1.0) * outputs
     combined_bytes = 2.0 * ACCUMULATOR_BYTES * additions
     return Tiling(
-        compute_s=waves * tile_s + additions / params.vector_flops_per_s,
+        compute_s=waves * tile_s
+        + additions / params.vector_flops_per_s
+        + (params.split_k_s if parts > 1 else 0.0),
         noc_s=waves * taken_bytes / params.noc_bytes_per_s
         + combined_bytes / (params.num_cores * params.noc_bytes_per_s),
         sram_bytes=tiles * taken_bytes + combined_bytes,
@@ -169,12 +191,13 @@ def matmul_dram_bytes(
     return best + m * n * bytes_out
 
 
-def vector(params: DieParameters, num_bytes: float, flops: float) -> OperatorCost:
+def vector(params: DieParameters, num_bytes: float, flops: float, is_stream: bool) -> OperatorCost:
     """Return the cost of an elementwise operator or reduction."""
     if num_bytes == 0 and flops == 0:
         return NOTHING
     compute_s = flops / params.vector_flops_per_s
-    dram_s = num_bytes / params.dram_bytes_per_s
+    rate = params.dram_bytes_per_s if is_stream else params.vector_dram_bytes_per_s
+    dram_s = num_bytes / rate
     return OperatorCost(
         duration_s=max(compute_s, dram_s) + params.launch_s,
         compute_s=compute_s,
@@ -279,20 +302,26 @@ def flash_attention(
         steps += block_steps
         longest = max(longest, block_steps)
     items = items_per_block * num_blocks
+    fill = params.attention_fill
     if is_packed:
         pieces = min(max(1.0, math.floor(params.num_cores / items)), longest)
         longest = math.ceil(longest / pieces)
-        core_steps = math.ceil(items * pieces / params.num_cores) * longest
+        core_steps = math.ceil(items * pieces / params.num_cores) * (longest + fill)
     elif is_causal:
-        core_steps = max(items_per_block * steps / params.num_cores, longest)
+        # Uneven items are taken one by one as cores fall idle; on average the last one to start
+        # ends half of its length after the mean.
+        mean_steps = (items_per_block * steps + items * fill) / params.num_cores
+        core_steps = max(mean_steps + longest / 2.0, longest + fill)
     else:
-        core_steps = math.ceil(items / params.num_cores) * longest
+        core_steps = math.ceil(items / params.num_cores) * (longest + fill)
     rate = (
         params.attention_backward_flops_per_s
         if is_backward
         else params.attention_forward_flops_per_s
     )
-    compute_s = core_steps * query_block * key_block * per_pair / rate
+    core_vector_rate = params.vector_flops_per_s / params.num_cores
+    pair_s = max(per_pair / rate, params.softmax_flops / core_vector_rate)
+    compute_s = core_steps * query_block * key_block * pair_s
 
     queries = batch * num_heads * num_queries * (head_dim_qk + head_dim_v) * bytes_per_element
     head_keys = num_keys * (head_dim_qk + head_dim_v) * bytes_per_element
@@ -310,7 +339,7 @@ def flash_attention(
     dram_s = dram_bytes / params.dram_bytes_per_s
     noc_s = sram_bytes / (params.num_cores * params.noc_bytes_per_s)
     return OperatorCost(
-        duration_s=max(compute_s, dram_s, noc_s) + params.launch_s,
+        duration_s=max(compute_s, dram_s, noc_s) + params.attention_launch_s,
         compute_s=compute_s,
         dram_s=dram_s,
         noc_s=noc_s,
@@ -341,14 +370,16 @@ def stored_attention(
         steps = (
             matmul(params, num_queries, num_keys, head_dim_v, count, size, size),
             matmul(params, num_keys, head_dim_v, num_queries, count, size, size),
-            vector(params, SOFTMAX_BACKWARD_ACCESSES * size * scores, SOFTMAX_FLOPS * scores),
+            vector(
+                params, SOFTMAX_BACKWARD_ACCESSES * size * scores, SOFTMAX_FLOPS * scores, False
+            ),
             matmul(params, num_queries, head_dim_qk, num_keys, count, size, size),
             matmul(params, num_keys, head_dim_qk, num_queries, count, size, size),
         )
     else:
         steps = (
             matmul(params, num_queries, num_keys, head_dim_qk, count, size, size),
-            vector(params, SOFTMAX_ACCESSES * size * scores, SOFTMAX_FLOPS * scores),
+            vector(params, SOFTMAX_ACCESSES * size * scores, SOFTMAX_FLOPS * scores, False),
             matmul(params, num_queries, head_dim_v, num_keys, count, size, size),
         )
     duration_s = compute_s = dram_s = noc_s = dram_bytes = sram_bytes = 0.0

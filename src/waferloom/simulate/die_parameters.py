@@ -12,6 +12,8 @@ from waferloom.errors import SpecError
 from waferloom.hardware.spec import Dataflow, DieSpec, Dtype
 
 Floats = npt.NDArray[np.float64]
+ACCUMULATOR_BYTES: Final = 4.0
+"""Partial sums are kept in fp32."""
 
 FIELDS: Final = (
     "num_cores",
@@ -21,15 +23,24 @@ FIELDS: Final = (
     "is_output_stationary",
     "is_weight_stationary",
     "is_input_stationary",
+    "block_elements",
+    "burst_s",
+    "throttled_clock",
     "vector_flops_per_s",
     "dram_bytes_per_s",
+    "matmul_dram_bytes_per_s",
+    "vector_dram_bytes_per_s",
     "noc_bytes_per_s",
     "sram_bytes",
     "attention_forward_flops_per_s",
     "attention_backward_flops_per_s",
+    "softmax_flops",
     "query_block",
     "key_block",
+    "attention_fill",
     "launch_s",
+    "split_k_s",
+    "attention_launch_s",
 )
 """Order of the entries of `DieParameters.values`; the kernels unpack it by position."""
 
@@ -44,20 +55,30 @@ class DieParameters:
         name: Of the die.
         dtype: Format of the matmul inputs.
         num_cores: Live cores.
-        core_flops_per_s: Sustained matmul rate of one core that computes whole tiles.
+        core_flops_per_s: Matmul rate of one core that computes whole tiles.
         tile_shapes: Tiles (rows, cols) that a core can be given.
         tile_fill: Steps that each tile wastes filling its pipeline.
         max_split_k: Most pieces into which the contracted dimension of an output tile is cut.
         dataflows: Loop orders the cores support.
+        block_elements: Outputs that one core holds in SRAM while it computes a block of tiles; 0
+            where the tile is all it holds.
+        burst_s: How long a matmul keeps its rate; infinite for a die that is kept busy anyway.
+        throttled_clock: Rate after that, over the rate before.
         vector_flops_per_s: Of all live cores together.
-        dram_bytes_per_s: Sustained memory bandwidth.
+        dram_bytes_per_s: Sustained memory bandwidth of streams and of attention.
+        matmul_dram_bytes_per_s: Of the operands of matmuls.
+        vector_dram_bytes_per_s: Of vector operators.
         noc_bytes_per_s: What one core takes in; infinite where the NoC is not modelled.
         sram_bytes: Shared SRAM of the tiling of one operator.
         attention_forward_flops_per_s: Sustained rate of one core in fused attention, forward.
         attention_backward_flops_per_s: The same, backward.
+        softmax_flops: Vector operations per score of fused attention.
         query_block: Queries of one work item of fused attention.
         key_block: Keys of one step of it.
+        attention_fill: Steps that each work item wastes.
         launch_s: Cost of starting one operator.
+        split_k_s: Extra cost of splitting the contracted dimension.
+        attention_launch_s: Cost of starting one fused attention.
     """
 
     name: str
@@ -68,15 +89,24 @@ class DieParameters:
     tile_fill: float
     max_split_k: int
     dataflows: tuple[Dataflow, ...]
+    block_elements: float
+    burst_s: float
+    throttled_clock: float
     vector_flops_per_s: float
     dram_bytes_per_s: float
+    matmul_dram_bytes_per_s: float
+    vector_dram_bytes_per_s: float
     noc_bytes_per_s: float
     sram_bytes: float
     attention_forward_flops_per_s: float
     attention_backward_flops_per_s: float
+    softmax_flops: float
     query_block: int
     key_block: int
+    attention_fill: float
     launch_s: float
+    split_k_s: float
+    attention_launch_s: float
 
     @property
     def is_output_stationary(self) -> bool:
@@ -99,12 +129,14 @@ class DieParameters:
         return np.array([float(getattr(self, name)) for name in FIELDS])
 
     @cached_property
-    def tiles_T2(self) -> Floats:  # noqa: N802 - axis suffix
+    def tiles_T2(self) -> Floats:
         """Tile shapes, one row each."""
         return np.array(self.tile_shapes, dtype=np.float64)
 
 
-def die_parameters(die: DieSpec, dtype: str, *, dead_core_fraction: float = 0.0) -> DieParameters:
+def die_parameters(
+    die: DieSpec, dtype: str, *, dead_core_fraction: float = 0.0, is_sustained: bool = True
+) -> DieParameters:
     """Resolve what the operator model needs of `die`.
 
     Dead cores take their matrix and vector rate and their share of the SRAM with them.
@@ -114,6 +146,8 @@ def die_parameters(die: DieSpec, dtype: str, *, dead_core_fraction: float = 0.0)
         dtype: A key of `die.peak_flops_per_s`, such as `bf16`.
         dead_core_fraction: Share of the cores that is lost, in [0, 1); rounded to whole cores, and
             at least one core lives.
+        is_sustained: The die is kept busy for seconds, as in training and serving; else each
+            operator is timed by itself, as in a microbenchmark.
 
     Raises:
         SpecError: The die has no peak for `dtype`.
@@ -133,23 +167,39 @@ def die_parameters(die: DieSpec, dtype: str, *, dead_core_fraction: float = 0.0)
     num_dead = math.ceil(dead_core_fraction * cores.num_cores - 1e-9)
     num_live = max(1, cores.num_cores - num_dead)
     live = num_live / cores.num_cores
+    bandwidth = die.memory.bandwidth_bytes_per_s
     core_peak = die.peak_flops_per_s[known[dtype]] / cores.num_cores
     return DieParameters(
         name=die.name,
         dtype=known[dtype],
         num_cores=num_live,
-        core_flops_per_s=core_peak * efficiency.matmul,
+        core_flops_per_s=core_peak
+        * efficiency.matmul
+        * (efficiency.sustained_clock if is_sustained else 1.0),
         tile_shapes=cores.tile_shapes,
         tile_fill=cores.tile_fill,
         max_split_k=cores.max_split_k,
         dataflows=cores.dataflows,
+        block_elements=cores.sram_bytes / 2 / ACCUMULATOR_BYTES if cores.has_sram_blocks else 0.0,
+        burst_s=math.inf if is_sustained or efficiency.burst_s is None else efficiency.burst_s,
+        throttled_clock=efficiency.throttled_clock,
         vector_flops_per_s=die.vector_flops_per_s * live,
-        dram_bytes_per_s=die.memory.bandwidth_bytes_per_s * efficiency.dram,
+        dram_bytes_per_s=bandwidth * efficiency.dram,
+        matmul_dram_bytes_per_s=bandwidth * (efficiency.matmul_dram or efficiency.dram),
+        vector_dram_bytes_per_s=bandwidth * (efficiency.vector_dram or efficiency.dram),
         noc_bytes_per_s=cores.noc_bandwidth_bytes_per_s or math.inf,
         sram_bytes=die.sram_bytes * live,
         attention_forward_flops_per_s=core_peak * efficiency.attention_forward,
         attention_backward_flops_per_s=core_peak * efficiency.attention_backward,
+        softmax_flops=efficiency.softmax_flops,
         query_block=cores.attention_block[0],
         key_block=cores.attention_block[1],
+        attention_fill=cores.attention_fill,
         launch_s=efficiency.launch_s,
+        split_k_s=efficiency.split_k_s,
+        attention_launch_s=(
+            efficiency.launch_s
+            if efficiency.attention_launch_s is None
+            else efficiency.attention_launch_s
+        ),
     )

@@ -132,13 +132,17 @@ def attention_cost(
     )
 
 
-def vector_cost(params: DieParameters, *, num_bytes: float, flops: float) -> OperatorCost:
+def vector_cost(
+    params: DieParameters, *, num_bytes: float, flops: float, is_stream: bool = False
+) -> OperatorCost:
     """Cost of an operator without matrix products.
 
     Args:
         params: The die.
         num_bytes: Read and written in memory.
         flops: Vector operations.
+        is_stream: Long contiguous arrays, as in a weight update or a copy, which reach the full
+            sustained bandwidth; norms, activations and rotary embedding do not.
 
     Raises:
         ValueError: A value is negative or not finite.
@@ -147,15 +151,15 @@ def vector_cost(params: DieParameters, *, num_bytes: float, flops: float) -> Ope
         if not (math.isfinite(value) and value >= 0):
             msg = f"{name} must be finite and at least 0, found {value}"
             raise ValueError(msg)
-    return reference.vector(params, float(num_bytes), float(flops))
+    return reference.vector(params, float(num_bytes), float(flops), is_stream)
 
 
 def matmul_costs(
     params: DieParameters,
-    m_B: Sizes,  # noqa: N803 - axis suffix
-    n_B: Sizes,  # noqa: N803
-    k_B: Sizes,  # noqa: N803
-    count_B: Sizes = 1,  # noqa: N803
+    m_B: Sizes,
+    n_B: Sizes,
+    k_B: Sizes,
+    count_B: Sizes = 1,
     *,
     bytes_in: float = 2.0,
     bytes_out: float = 2.0,
@@ -243,8 +247,10 @@ def attention_costs(
 
 def vector_costs(
     params: DieParameters,
-    num_bytes_B: npt.ArrayLike,  # noqa: N803
-    flops_B: npt.ArrayLike,  # noqa: N803
+    num_bytes_B: npt.ArrayLike,
+    flops_B: npt.ArrayLike,
+    *,
+    is_stream: bool = False,
 ) -> OperatorCosts:
     """Cost of many vector operators, each as `vector_cost` has it.
 
@@ -253,7 +259,7 @@ def vector_costs(
     """
     num_bytes, flops = _broadcast(num_bytes=num_bytes_B, flops=flops_B)
     costs = np.empty((7, num_bytes.shape[0]))
-    compiled.vectors(params.values, num_bytes, flops, costs)
+    compiled.vectors(params.values, num_bytes, flops, is_stream, costs)
     return _operator_costs(costs)
 
 
@@ -300,7 +306,7 @@ def _check_bytes(**sizes: float) -> None:
             raise ValueError(msg)
 
 
-def _check_attention(sizes_7B: Floats, is_causal_B: npt.NDArray[np.bool_]) -> None:  # noqa: N803
+def _check_attention(sizes_7B: Floats, is_causal_B: npt.NDArray[np.bool_]) -> None:
     queries, keys, heads, kv_heads = sizes_7B[:4]
     if (heads < 1).any() or (kv_heads < 1).any() or (sizes_7B[4:6] < 1).any():
         msg = "heads and head dims must be at least 1"
@@ -314,7 +320,7 @@ def _check_attention(sizes_7B: Floats, is_causal_B: npt.NDArray[np.bool_]) -> No
         raise ValueError(msg)
 
 
-def _operator_costs(costs_7B: Floats) -> OperatorCosts:  # noqa: N803
+def _operator_costs(costs_7B: Floats) -> OperatorCosts:
     return OperatorCosts(
         duration_s=costs_7B[0],
         compute_s=costs_7B[1],
