@@ -100,7 +100,7 @@ def test_interleaving_divides_the_bubble_by_the_chunks(times, p, rounds, v):
 
 @given(times=stage_times(), p=RANKS, n=st.integers(1, 20))
 def test_zero_bubble_leaves_f_plus_b_minus_w_per_rank(times, p, n):
-    """Qi et al. 2023 table 1, ZB-H1, which has at least p micro-batches in mind."""
+    """Qi et al. 2023 section 2, ZB-H1; that p micro-batches or more are needed is ours."""
     f, b, w = times.forward_s, times.backward_s, times.weight_s
     assume(w <= min(f, b))
     expected = n * (f + b + w) + (p - 1) * (f + b - w) + max(0, p - n) * w

@@ -1,6 +1,6 @@
 """ZB-H1: weight gradients fill the bubble at the peak memory of 1F1B (Qi et al. 2023).
 
-arXiv 2401.10241, section 2.3.
+arXiv 2401.10241, section 2.
 """
 
 from dataclasses import dataclass

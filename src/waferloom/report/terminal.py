@@ -1,0 +1,460 @@
+"""Results as rich renderables for a terminal of 80 columns or more; nothing here prints."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Final
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.markup import escape
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.segment import Segment
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from waferloom.bounds.records import Bound, gap, tightest
+from waferloom.hardware.spec import SystemSpec
+from waferloom.mapping.plan import Plan
+from waferloom.report.wording import (
+    ENERGY_PART_LABELS,
+    MEMORY_LABELS,
+    TIME_PART_LABELS,
+    cost_rows,
+    device_noun,
+    energy_per_token,
+    interconnect_words,
+    job_words,
+    num_bytes,
+    number,
+    percent,
+    plan_title,
+    power_words,
+    seconds,
+    sensitivity_words,
+    share,
+    strategy_words,
+    system_words,
+    verdict,
+    violation_lines,
+)
+from waferloom.search.solution import Candidate, SearchStatistics, Solution
+from waferloom.simulate.records import StepReport
+from waferloom.simulate.training_cost import TrainingCost
+from waferloom.units import Dimension, format_quantity
+from waferloom.workload.model import ModelConfig
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_BAR_WIDTH: Final = 28
+_HEADING: Final = "bold cyan"
+_QUIET: Final = "dim"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """One line of a comparison.
+
+    Attributes:
+        name: Such as the system, or a strategy's family.
+        plan: What was scored.
+        report: How it scored.
+    """
+
+    name: str
+    plan: Plan
+    report: StepReport
+
+
+@dataclass(frozen=True, slots=True)
+class ShareBar:
+    """A bar of `share` of the width, in eighths of a character where the terminal can show them."""
+
+    share: float
+    style: str = "cyan"
+    width: int = _BAR_WIDTH
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the bar; anything above nothing shows at least its thinnest sliver."""
+        share = min(max(self.share, 0.0), 1.0)
+        eighths = round(share * self.width * 8)
+        if share > 0:
+            eighths = max(eighths, 1)
+        if options.ascii_only or options.legacy_windows:
+            drawn = "#" * (-(-eighths // 8))
+        else:
+            drawn = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+        yield Segment(drawn.ljust(self.width), Style.parse(self.style))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Take the width asked for."""
+        return Measurement(self.width, self.width)
+
+
+def solution_view(
+    solution: Solution, *, cost: TrainingCost | None = None, is_verbose: bool = False
+) -> RenderableType:
+    """Return a search result: the best plan, its report, its certificate and what came next.
+
+    Args:
+        solution: What the search returned.
+        cost: Of a whole training run, where the caller knows its tokens.
+        is_verbose: Write out the assumptions behind the system instead of naming them.
+    """
+    blocks = [
+        *_report_blocks(solution.plan, solution.report),
+        *_bounds_blocks(solution.report.step_s, solution.bounds),
+        _alternatives_block(solution.alternatives, solution.report.step_s),
+        _search_block(solution.statistics),
+        *_cost_blocks(cost),
+        *_caveat_blocks(solution.plan.system, is_verbose=is_verbose),
+    ]
+    return Group(*blocks)
+
+
+def report_view(
+    plan: Plan,
+    report: StepReport,
+    *,
+    bounds: Sequence[Bound] = (),
+    cost: TrainingCost | None = None,
+    is_verbose: bool = False,
+) -> RenderableType:
+    """Return the report of one plan.
+
+    Args:
+        plan: What was scored.
+        report: How it scored.
+        bounds: What no plan can beat, where the caller knows it.
+        cost: Of a whole training run, where the caller knows its tokens.
+        is_verbose: Write out the assumptions behind the system instead of naming them.
+    """
+    return Group(
+        *_report_blocks(plan, report),
+        *_bounds_blocks(report.step_s, tuple(bounds)),
+        *_cost_blocks(cost),
+        *_caveat_blocks(plan.system, is_verbose=is_verbose),
+    )
+
+
+def comparison_view(contenders: Sequence[Contender]) -> RenderableType:
+    """Return contenders side by side, in the order given; plans that cannot run say so."""
+    table = _table("", "step", "tokens/s", "per device", "MFU", "tokens/J", "memory")
+    strategies = Table.grid(padding=(0, 2))
+    for contender in contenders:
+        plan, report = contender.plan, contender.report
+        held, capacity = report.peak_memory.memory.total, report.memory_capacity_bytes
+        has_energy = sum(report.energy_j.values()) > 0
+        table.add_row(
+            Text(contender.name, style="bold" if report.is_feasible else ""),
+            seconds(report.step_s),
+            number(report.tokens_per_s),
+            number(report.tokens_per_s / plan.system.num_live_dies),
+            share(report.mfu),
+            number(report.tokens_per_s / report.power_w) if has_energy else "-",
+            Text(percent(held / capacity, digits=2), style="bold red" if held > capacity else ""),
+            style="" if report.is_feasible else _QUIET,
+        )
+        words = Text(str(plan.strategy))
+        if not report.is_feasible:
+            words.append(f"  {verdict(report)}", style="bold red")
+        strategies.add_row(Text(contender.name, style="bold"), words)
+    return Group(_section("Comparison", table), Padding(strategies, (1, 0, 0, 2)))
+
+
+def validation_view(rows: Sequence["DataclassInstance"], *, title: str = "Model against measurement") -> Table:
+    """Return a table of equal records, one column per field.
+
+    The end of a field's name says how it is written: `_s` a time, `_bytes` bytes, `error`, `mape`
+    and `share` percentages; a bool is a verdict. `num_` counts keep their digits.
+
+    Args:
+        rows: Dataclass instances of one type.
+        title: Over the table.
+    """
+    names = [field.name for field in fields(rows[0])] if rows else []
+    table = Table(title=title, title_justify="left", title_style=_HEADING, box=box.SIMPLE_HEAD)
+    is_text = [all(isinstance(getattr(row, name), str) for row in rows) for name in names]
+    for name, text in zip(names, is_text, strict=True):
+        label = name.removeprefix("num_").removesuffix("_s").replace("_", " ")
+        table.add_column(label, justify="left" if text else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(name, getattr(row, name)) for name in names))
+    return table
+
+
+def presets_view(systems: Sequence[SystemSpec], models: Sequence[ModelConfig]) -> RenderableType:
+    """Return the systems and models that are known by name."""
+    hardware = _table("system", "dies", "peak", "memory", "joined by", text=("system", "joined by"))
+    for system in systems:
+        peak = max(system.die.peak_flops_per_s.values())
+        name = Text(system.name, style="bold")
+        if system.flags:
+            name.append(" !", style="yellow")
+        hardware.add_row(
+            name,
+            f"{system.num_live_dies:,}",
+            format_quantity(peak, Dimension.FLOP_RATE),
+            num_bytes(system.die.memory.capacity_bytes),
+            interconnect_words(system),
+        )
+    software = _table(
+        "model", "layers", "hidden", "heads", "experts", "vocabulary", text=("model",)
+    )
+    for config in models:
+        experts = f"{config.moe.num_experts}, top {config.moe.top_k}" if config.moe else "-"
+        software.add_row(
+            Text(config.name, style="bold"),
+            str(config.num_layers),
+            f"{config.hidden_size:,}",
+            str(config.num_heads),
+            experts,
+            f"{config.vocab_size:,}",
+        )
+    flagged = any(system.flags for system in systems)
+    note = Text("! carries a warning: waferloom presets show NAME", style=_QUIET)
+    return Group(
+        _section("Systems", hardware),
+        *([Padding(note, (0, 2))] if flagged else []),
+        _section("Models", software),
+    )
+
+
+def _report_blocks(plan: Plan, report: StepReport) -> Iterator[RenderableType]:
+    yield _headline(plan, report)
+    if report.violations:
+        yield _violations_block(report)
+    yield _time_block(report)
+    yield _memory_block(report)
+    if sum(report.energy_j.values()) > 0:
+        yield _energy_block(report)
+    if report.bottleneck:
+        yield _bottleneck_block(report)
+
+
+def _headline(plan: Plan, report: StepReport) -> RenderableType:
+    job, system = plan.job, plan.system
+    title = Text(plan_title(plan), style="bold")
+    colour = "green" if report.is_feasible else "red"
+    title.append(f"   {verdict(report)}", style=f"bold {colour}")
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style=_QUIET)
+    facts.add_column(overflow="fold")
+    facts.add_row("job", job_words(job))
+    facts.add_row("system", system_words(system, job.precision.compute))
+    facts.add_row("strategy", Text(str(plan.strategy), style="bold"))
+    facts.add_row("", "; ".join(strategy_words(plan.strategy, job)))
+    ranks = plan.strategy.degrees.num_ranks
+    idle = system.num_live_dies - ranks
+    used = f"{ranks} of {system.num_live_dies} {device_noun(system)}s"
+    unused = f", {idle} unused" if idle else ""
+    facts.add_row("placement", f"{plan.placement} on {used}{unused}, {plan.routing} routes")
+    figures = Table.grid(padding=(0, 3))
+    figures.add_row(
+        _figure("step time", seconds(report.step_s)),
+        _figure("tokens/s", number(report.tokens_per_s)),
+        _figure("MFU", percent(report.mfu)),
+        _figure("memory", percent(_fullness(report), digits=2)),
+        *([_figure("power", power)] if (power := power_words(report)) else []),
+    )
+    return Group(title, Padding(facts, (0, 0, 1, 2)), Padding(figures, (0, 0, 0, 2)))
+
+
+def _figure(name: str, value: str) -> Text:
+    return Text.assemble((value, "bold"), "\n", (name, _QUIET))
+
+
+def _fullness(report: StepReport) -> float:
+    return report.peak_memory.memory.total / report.memory_capacity_bytes
+
+
+def _violations_block(report: StepReport) -> RenderableType:
+    lines = "\n".join(violation_lines(report))
+    advice = (
+        "" if verdict(report) == "cannot run" else "\nThe figures below are what it would take."
+    )
+    return Padding(
+        Panel(
+            Text(lines + advice),
+            title=Text(f"infeasible: {verdict(report)}", style="bold red"),
+            title_align="left",
+            border_style="red",
+        ),
+        (1, 0, 0, 0),
+    )
+
+
+def _time_block(report: StepReport) -> RenderableType:
+    table = _bar_table()
+    for part, label in TIME_PART_LABELS.items():
+        duration_s = report.parts_s.get(part, 0.0)
+        if duration_s > 0:
+    XX
+    count = report.num_micro_batches
+    note = f"{count} micro-batches; communication times: {report.network}"
+    return _section(f"Time of a step: {seconds(report.step_s)}", table, note)
+
+
+def _memory_block(report: StepReport) -> RenderableType:
+    fullest, capacity = report.peak_memory, report.memory_capacity_bytes
+    is_full = fullest.memory.total > capacity
+    table = _bar_table()
+    for name, label in MEMORY_LABELS.items():
+        size = getattr(fullest.memory, name)
+        if size > 0:
+            filled = size / capacity
+            table.add_row(label, ShareBar(filled, "magenta"), num_bytes(size), share(filled))
+    total = fullest.memory.total / capacity
+    style = "bold red" if is_full else "bold"
+    table.add_row(
+        Text("all", style=style),
+        ShareBar(total, "red" if is_full else "magenta"),
+        Text(num_bytes(fullest.memory.total), style=style),
+        Text(share(total), style=style),
+    )
+    held = f"{num_bytes(fullest.memory.total)} of {num_bytes(capacity)}"
+    where = f" (pipeline rank {fullest.stage.rank})" if len(report.stages) > 1 else ""
+    return _section(f"Memory of the fullest die{where}: {held}", table)
+
+
+def _energy_block(report: StepReport) -> RenderableType:
+    total_j = sum(report.energy_j.values())
+    table = _bar_table()
+    for part, label in ENERGY_PART_LABELS.items():
+        energy_j = report.energy_j.get(part, 0.0)
+        if energy_j > 0:
+            used = energy_j / total_j
+            written = format_quantity(energy_j, Dimension.ENERGY)
+            table.add_row(label, ShareBar(used, "yellow"), written, share(used))
+    total = format_quantity(total_j, Dimension.ENERGY)
+    return _section(f"Energy of a step: {total}, {energy_per_token(report)}", table)
+
+
+def _bottleneck_block(report: StepReport) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    for sensitivity in report.bottleneck:
+        change, effect = sensitivity_words(sensitivity)
+        table.add_row(change, Text(effect, style="bold" if sensitivity.speedup > 1.001 else ""))
+    return _section("What would help, the plan unchanged", table)
+
+
+def _bounds_blocks(step_s: float, bounds: tuple[Bound, ...]) -> Iterator[RenderableType]:
+    if not bounds:
+        return
+    best = tightest(bounds)
+    table = _bar_table()
+    for bound in bounds:
+        is_best = bound is best
+        style = "bold" if is_best else ""
+        table.add_row(
+            Text(bound.name + (" (tightest)" if is_best else ""), style=style),
+            ShareBar(bound.step_s / step_s, "green"),
+            Text(seconds(bound.step_s), style=style),
+            share(bound.step_s / step_s),
+        )
+    above = percent(gap(step_s, bounds), digits=2) if best.step_s > 0 else "unknown"
+    note = f"{best.scope}: {best.reason}"
+    yield _section(f"Certificate: {above} above the best lower bound", table, note)
+
+
+def _alternatives_block(alternatives: Sequence[Candidate], step_s: float) -> RenderableType:
+    if not alternatives:
+        return _section("Next best", Text("nothing else of the searched space fits", style=_QUIET))
+    table = _table("strategy", "placement", "step", "slower", "memory", text=("strategy", "placement"))
+    for candidate in alternatives:
+        slower = candidate.step_s / step_s - 1
+        table.add_row(
+            str(candidate.strategy),
+            candidate.placement,
+            seconds(candidate.step_s),
+            f"{'+' if slower >= 0 else '-'}{percent(abs(slower), digits=2)}",
+            num_bytes(candidate.memory_bytes),
+        )
+    return _section("Next best", table)
+
+
+def _search_block(statistics: SearchStatistics) -> RenderableType:
+    words = (
+        f"Searched {statistics.space}: {statistics.num_strategies:,} strategies, "
+        f"{statistics.num_scored:,} scored, {statistics.num_feasible:,} fit, in "
+        f"{seconds(statistics.table_s + statistics.score_s)}"
+    )
+    return Padding(Text(words, style=_QUIET), (0, 0, 0, 2))
+
+
+def _cost_blocks(cost: TrainingCost | None) -> Iterator[RenderableType]:
+    if cost is None:
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(justify="right", style="bold")
+    for name, value in cost_rows(cost):
+        table.add_row(name, value)
+    yield _section("Time to train", table)
+
+
+def _caveat_blocks(system: SystemSpec, *, is_verbose: bool) -> Iterator[RenderableType]:
+    if system.flags:
+        flags = [Text(f"! {flag}", style="yellow") for flag in system.flags]
+        yield _section(f"Warnings about {system.name}", Group(*flags))
+    if not system.assumptions:
+        return
+    if is_verbose:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="bold", overflow="fold", max_width=30)
+        table.add_column(overflow="fold")
+        for key, reason in system.assumptions.items():
+            table.add_row(key, reason)
+        yield _section(f"Assumptions about {system.name}", table)
+    else:
+        count = len(system.assumptions)
+        words = f"{system.name} rests on {count} assumptions: {', '.join(system.assumptions)}"
+        yield Padding(Text(words, style=_QUIET), (1, 0, 0, 0))
+
+
+def _section(title: str, body: RenderableType, note: str = "") -> RenderableType:
+    parts: list[RenderableType] = [Text(title, style=_HEADING), Padding(body, (0, 0, 0, 2))]
+    if note:
+        parts.append(Padding(Text(note, style=_QUIET), (0, 0, 0, 2)))
+    return Padding(Group(*parts), (1, 0, 0, 0))
+
+
+def _bar_table() -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(max_width=30)
+    table.add_column(width=_BAR_WIDTH)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True, style=_QUIET)
+    return table
+
+
+def _table(*columns: str, text: Iterable[str] = ("",)) -> Table:
+    """Return an open table; columns not in `text` hold numbers."""
+    left = set(text)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, header_style=_QUIET)
+    for name in columns:
+        if name in left:
+            table.add_column(name, overflow="fold")
+        else:
+            table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _cell(name: str, value: object) -> str:
+    """Write a field by what its name says it is."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "[green]ok[/]" if value else "[bold red]outside[/]"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not isinstance(value, float):
+        return escape(str(value))
+    if name.endswith(("error", "mape", "share", "skill", "bias")):
+        return percent(value)
+    if name.endswith("_s"):
+        return seconds(value)
+    return num_bytes(value) if name.endswith("bytes") else f"{value:.3g}"
