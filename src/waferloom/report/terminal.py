@@ -165,7 +165,9 @@ def comparison_view(contenders: Sequence[Contender]) -> RenderableType:
     return Group(_section("Comparison", table), Padding(strategies, (1, 0, 0, 2)))
 
 
-def validation_view(rows: Sequence["DataclassInstance"], *, title: str = "Model against measurement") -> Table:
+def validation_view(
+    rows: Sequence["DataclassInstance"], *, title: str = "Model against measurement"
+) -> Table:
     """Return a table of equal records, one column per field.
 
     The end of a field's name says how it is written: `_s` a time, `_bytes` bytes, `error`, `mape`
@@ -292,7 +294,8 @@ def _time_block(report: StepReport) -> RenderableType:
     for part, label in TIME_PART_LABELS.items():
         duration_s = report.parts_s.get(part, 0.0)
         if duration_s > 0:
-    XX
+            part_share = duration_s / report.step_s
+            table.add_row(label, ShareBar(part_share), seconds(duration_s), share(part_share))
     count = report.num_micro_batches
     note = f"{count} micro-batches; communication times: {report.network}"
     return _section(f"Time of a step: {seconds(report.step_s)}", table, note)
@@ -363,7 +366,8 @@ def _bounds_blocks(step_s: float, bounds: tuple[Bound, ...]) -> Iterator[Rendera
 def _alternatives_block(alternatives: Sequence[Candidate], step_s: float) -> RenderableType:
     if not alternatives:
         return _section("Next best", Text("nothing else of the searched space fits", style=_QUIET))
-    table = _table("strategy", "placement", "step", "slower", "memory", text=("strategy", "placement"))
+    names = ("strategy", "placement", "step", "slower", "memory")
+    table = _table(*names, text=names[:2])
     for candidate in alternatives:
         slower = candidate.step_s / step_s - 1
         table.add_row(
