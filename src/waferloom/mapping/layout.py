@@ -52,13 +52,13 @@ class Layout:
             return np.stack([stages[:-1].ravel(), stages[1:].ravel()], axis=1)
         if axes in (EP, EXPERT_TP, EXPERT_DP):
             ranks = self.die_R.reshape(d.pp, d.expert_dp, d.ep, d.expert_tp)
-            cut = {EXPERT_DP: 1, EP: 2, EXPERT_TP: 3}[axes]
+            cut = 1 if axes == EXPERT_DP else 2 if axes == EP else 3
             return np.moveaxis(ranks, cut, -1).reshape(-1, ranks.shape[cut])
         if axes == DP:
             ranks = self.die_R.reshape(d.pp, d.dp * d.cp, d.tp)
             return np.moveaxis(ranks, 1, -1).reshape(-1, d.dp * d.cp)
         ranks = self.die_R.reshape(d.pp, d.dp, d.cp, d.tp)
-        cut = {CP: 2, TP: 3}[axes]
+        cut = 2 if axes == CP else 3
         return np.moveaxis(ranks, cut, -1).reshape(-1, ranks.shape[cut])
 
 

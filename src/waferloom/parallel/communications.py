@@ -1,10 +1,11 @@
 """The communications that a strategy needs: inside a layer, between stages, and once per step.
 
-Tensor parallelism follows Megatron (Shoeybi et al. 2019; with sequence parallelism Korthikanti et al.
-2022): two all-reduces per layer and pass, or all-gather + reduce-scatter pairs of the same volume, plus
-one more all-gather per pair in backward, since the gathered input was not kept. Context parallelism
-gathers keys and values and scatters their gradients (Llama 3, arXiv 2407.21783). Experts exchange tokens
-by all-to-all, and tensor parallelism inside an expert gathers and scatters them.
+Tensor parallelism follows Megatron (Shoeybi et al. 2019; with sequence parallelism Korthikanti et
+al. 2022): two all-reduces per layer and pass, or all-gather + reduce-scatter pairs of the same
+volume, plus one more all-gather per pair in backward, since the gathered input was not kept.
+Context parallelism gathers keys and values and scatters their gradients (Llama 3, arXiv
+2407.21783). Experts exchange tokens by all-to-all, and tensor parallelism inside an expert gathers
+and scatters them.
 """
 
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ def layer_communications(
     residual_bytes = shard.tokens * model.hidden_size * bytes_each
     is_moe = kind is LayerKind.MOE
     if degrees.tp > 1:
-        # A MoE block divides its tokens over the tp ranks itself; shared experts are an ordinary MLP.
+        # A MoE block divides its tokens over the tp ranks itself; shared experts are a plain MLP.
         has_mlp = not is_moe or (model.moe is not None and model.moe.num_shared_experts > 0)
         num_blocks = 2 if has_mlp else 1
         yield from _tensor_parallel(residual_bytes, num_blocks, shard.sequence_parallel)
@@ -123,9 +124,9 @@ def gradient_communications(
 ) -> Iterator[Communication]:
     """Yield what keeps the replicas of `parameters` parameters in step, by ZeRO stage.
 
-    ZeRO 0 all-reduces gradients once per step. ZeRO 1 scatters gradients and gathers weights once per
-    step; ZeRO 2 scatters gradients after every micro-batch (phase BACKWARD); ZeRO 3 also gathers weights
-    in every forward and backward.
+    ZeRO 0 all-reduces gradients once per step. ZeRO 1 scatters gradients and gathers weights once
+    per step; ZeRO 2 scatters gradients after every micro-batch (phase BACKWARD); ZeRO 3 also
+    gathers weights in every forward and backward.
 
     Args:
         strategy: For the ZeRO stage.

@@ -1,7 +1,8 @@
 """What one die computes and keeps for one layer and one micro-batch, given the degrees.
 
-Uneven shards round up: the largest shard is what the step waits for. Sequences longer than one context
-rank are assumed dealt in zigzag order, so that causal attention is balanced over the cp ranks.
+Uneven shards round up: the largest shard is what the step waits for. Sequences longer than one
+context rank are assumed dealt in zigzag order, so that causal attention is balanced over the cp
+ranks.
 """
 
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from waferloom.workload.operators import (
 
 
 class Part(StrEnum):
-    """Which pass of the step a piece of work belongs to; WEIGHT is the weight gradients of backward."""
+    """Which pass a piece of work belongs to; WEIGHT is the weight gradients of backward."""
 
     FORWARD = "forward"
     BACKWARD = "backward"
@@ -170,7 +171,8 @@ def shard_of(job: Training, strategy: Strategy) -> Shard:
 def calls(operator: Operator, shard: Shard) -> Iterator[OperatorCall]:
     """Yield the work of one operator on one die, forward and backward.
 
-    A matmul has two backward products: the gradient of its input (BACKWARD) and of its weights (WEIGHT).
+    A matmul has two backward products: the gradients of its input (BACKWARD) and of its weights
+    (WEIGHT).
     """
     match operator.kind:
         case OperatorKind.MATMUL:
@@ -235,7 +237,7 @@ def _attention_call(operator: Operator, shard: Shard, part: Part) -> AttentionCa
 
 
 def vector_tokens(operator: Operator, shard: Shard) -> float:
-    """Return the tokens of a vector operator on one die, a token cut by features counted as a part."""
+    """Return the tokens of a vector operator on one die; a part of the features counts in part."""
     match operator.split:
         case Split.TOKENS:
             return shard.routed_tokens if operator.is_routed else shard.residual_tokens

@@ -20,8 +20,8 @@ class ScheduleName(StrEnum):
 class ParallelDegrees:
     """Sizes of the axes a job is divided along.
 
-    `dp * tp * cp * pp` ranks; inside a pipeline stage the same `dp * cp * tp` ranks are regrouped for
-    experts as `expert_dp * ep * expert_tp`.
+    `dp * tp * cp * pp` ranks; inside a pipeline stage the same `dp * cp * tp` ranks are regrouped
+    for experts as `expert_dp * ep * expert_tp`.
     """
 
     dp: int = 1
@@ -35,7 +35,8 @@ class ParallelDegrees:
         """Check the degrees.
 
         Raises:
-            ValueError: A degree is below 1, or `ep * expert_tp` does not divide the ranks of a stage.
+            ValueError: A degree is below 1, or `ep * expert_tp` does not divide the ranks of a
+                stage.
         """
         for name in ("dp", "tp", "cp", "pp", "ep", "expert_tp"):
             value = getattr(self, name)
@@ -77,8 +78,8 @@ class OverlapPolicy:
 
     Attributes:
         gradients: The gradient reduction runs behind the last backward, layer by layer.
-        parameters: Gathers of sharded parameters (ZeRO-1 after the update, ZeRO-3 in every pass) run
-            behind the computation of neighbouring layers.
+        parameters: Gathers of sharded parameters (ZeRO-1 after the update, ZeRO-3 in every pass)
+            run behind the computation of neighbouring layers.
         pipeline: Stage-to-stage messages run behind the computation of other micro-batches.
     """
 
@@ -94,8 +95,8 @@ class Strategy:
     Attributes:
         degrees: Sizes of the axes.
         sequence_parallel: Norms and the residual stream divide tokens over the tp ranks.
-        zero: ZeRO stage over the `dp * cp` ranks: 1 shards optimizer state, 2 also gradients, 3 also
-            weights (FSDP).
+        zero: ZeRO stage over the `dp * cp` ranks: 1 shards optimizer state, 2 also gradients, 3
+            also weights (FSDP).
         schedule: Order of micro-batches in the pipeline.
         num_model_chunks: Virtual stages per rank; above 1 only with the interleaved schedule.
         micro_batch_size: Sequences per forward pass of one dp rank.
@@ -137,7 +138,7 @@ class Strategy:
             raise ValueError(msg)
 
     def num_micro_batches(self, job: Training) -> int:
-        """Micro-batches per step of one dp rank; the last may be ragged (ceil), and is scored as full."""
+        """Micro-batches per step of one dp rank; a ragged last one (ceil) is scored as full."""
         per_round = self.degrees.dp * self.micro_batch_size
         return -(-job.global_batch_size // per_round)
 
@@ -179,8 +180,8 @@ class Violation:
 def layers_of_stages(num_layers: int, num_stages: int) -> tuple[int, ...]:
     """Return how many consecutive layers each (virtual) stage holds.
 
-    An uneven division gives the extra layers to inner stages first, since the first stage also holds the
-    embedding and the last the head.
+    An uneven division gives the extra layers to inner stages first, since the first stage also
+    holds the embedding and the last the head.
 
     Raises:
         ValueError: There are more stages than layers.

@@ -155,7 +155,7 @@ def is_distinct(t: ScoreInput, row_6: Ints, option_6: Ints) -> bool:
 def score(t: ScoreInput, rows_R6: Ints, options_O6: Ints, out_RO2: Floats) -> int:
     """Fill `out_RO2` with step time and memory of the fullest die; return how many fit.
 
-    Time is infinite where the memory does not fit, and `NOT_DISTINCT` where the pair is no strategy.
+    Time is infinite where the memory does not fit, `NOT_DISTINCT` where the pair is no strategy.
     """
     num_links = t.link_s_per_byte_UL.shape[1]
     block_link_BPL = np.zeros((NUM_BLOCKS, 2, num_links))
@@ -183,7 +183,7 @@ def score(t: ScoreInput, rows_R6: Ints, options_O6: Ints, out_RO2: Floats) -> in
                 continue
             n = -(-t.global_batch_size // (dp * t.micro_batch_size_M[m]))
             runs_N5 = t.runs_GN5[t.stage_row_PV[pp, chunks]]
-            message_bytes = t.message_bytes_QSM[q, s, m] if pp > 1 else 0.0
+            message_bytes = float(t.message_bytes_QSM[q, s, m]) if pp > 1 else 0.0
 
             # memory
             fullest = total_held = 0.0

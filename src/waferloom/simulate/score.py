@@ -1,4 +1,4 @@
-"""Scores of whole spaces of strategies: step time and memory, as `step` has them, but many at once."""
+"""Scores of whole spaces of strategies: the step time and memory of `step`, many at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -85,9 +85,9 @@ class Scorer:
         """Score all options of some rows.
 
         Returns:
-            Step time and memory of the fullest die, axes (row, option, 2), and how many fit. Time is
-            infinite where memory does not fit and `NOT_DISTINCT` where the pair is no strategy of its
-            own.
+            Step time and memory of the fullest die, axes (row, option, 2), and how many fit. Time
+            is infinite where memory does not fit and `NOT_DISTINCT` where the pair is no strategy
+            of its own.
         """
         rows_R6 = np.ascontiguousarray(self.rows_R6[rows])
         tables = self.tables._replace(index_RC=np.ascontiguousarray(self.tables.index_RC[rows]))
@@ -96,10 +96,10 @@ class Scorer:
         return out_RO2, num_fit
 
     def relaxed(self, *, is_communication_free: bool) -> "Scorer":
-        """Return a scorer of the relaxed problem, whose every score is a lower bound of the real one.
+        """Return a scorer of the relaxed problem: its scores bound the real ones from below.
 
-        Memory of all usable dies is pooled, and a collective takes no longer than its busiest die needs
-        to send its bytes over all its links, or no time at all.
+        Memory of all usable dies is pooled, and a collective takes no longer than its busiest die
+        needs to send its bytes over all its links, or no time at all.
         """
         pieces_U4 = np.zeros_like(self.tables.pieces_U4)
         if not is_communication_free:

@@ -1,17 +1,18 @@
 """Tables from which whole spaces of strategies are scored.
 
 A strategy's score needs three kinds of numbers: what a block computes and keeps on one die, what it
-exchanges, and what an exchange costs on the placed dies. The first two depend only on the sharding key
-`(tp, cp, ep, expert_tp, sequence_parallel, micro_batch_size)`, the last only on degrees and placement.
-Each is worked out once, for all keys together, by the batched operator model and the collective
-profiles; `_score_kernel` then adds them up per strategy.
+exchanges, and what an exchange costs on the placed dies. The first two depend only on the sharding
+key `(tp, cp, ep, expert_tp, sequence_parallel, micro_batch_size)`, the last only on degrees and
+placement. Each is worked out once, for all keys together, by the batched operator model and the
+collective profiles; `_score_kernel` then adds them up per strategy.
 
 `step` computes the same numbers one plan at a time and is the oracle of this module.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -94,8 +95,8 @@ SCHEDULE_IDS: Final = (
 class BlockTables:
     """What blocks compute, keep and exchange on one die.
 
-    Axes: Q sharding (tp, cp, ep, expert_tp); S sequence_parallel (0, 1); M micro-batch size; B block;
-    3 recompute policy; P phase (forward, backward); C inner channel.
+    Axes: Q sharding (tp, cp, ep, expert_tp); S sequence_parallel (0, 1); M micro-batch size;
+    B block; 3 recompute policy; P phase (forward, backward); C inner channel.
 
     Attributes:
         compute_s_QSMB4: Forward, backward, weight-gradient and attention-core forward time.
@@ -177,7 +178,7 @@ def _graphs(job: Training) -> Iterator[tuple[Block, LayerGraph]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Keys:
-    """Shares of one die for every (sharding, sequence_parallel, micro-batch size), flattened to axis K."""
+    """Shares of one die; axis K is every (sharding, sequence_parallel, micro-batch size)."""
 
     tp_K: Ints
     expert_tp_K: Ints
@@ -313,7 +314,8 @@ def _vector_tokens(operator: Operator, keys: _Keys) -> Floats:
             features = operator.in_features if operator.split is Split.IN else operator.out_features
             degree_K = keys.expert_tp_K if operator.is_routed else keys.tp_K
             tokens_K = routed_K if operator.is_routed else keys.tokens_K
-            return tokens_K * _shard_width(features, degree_K) / width(features)
+            share_K = np.asarray(_shard_width(features, degree_K) / width(features), np.float64)
+            return tokens_K * share_K
 
 
 def _fill_state(tables: BlockTables, keys: _Keys, job: Training) -> None:
@@ -336,7 +338,7 @@ def _fill_state(tables: BlockTables, keys: _Keys, job: Training) -> None:
 
 
 def _local_parameters(operator: Operator, keys: _Keys, job: Training) -> Floats:
-    share_K = np.ones(len(keys.tp_K))
+    share_K: Floats = np.ones(len(keys.tp_K))
     degree_K = keys.tp_K
     if operator.kind is OperatorKind.EXPERT_MATMUL:
         assert job.model.moe is not None
@@ -349,7 +351,7 @@ def _local_parameters(operator: Operator, keys: _Keys, job: Training) -> Floats:
         features = operator.in_features
     if operator.num_parameters and features is not None:
         share_K = share_K * (_shard_width(features, degree_K) / width(features))
-    return operator.num_parameters * share_K
+    return np.asarray(operator.num_parameters * share_K, dtype=np.float64)
 
 
 def _saved_bytes(activation: SavedActivation, keys: _Keys, job: Training) -> Floats:
@@ -365,7 +367,8 @@ def _saved_bytes(activation: SavedActivation, keys: _Keys, job: Training) -> Flo
         _shard_width(activation.features, degree_K) if is_cut else width(activation.features)
     )
     num_keys = job.seq_len if activation.per_key else 1
-    return tokens_K * elements_K * num_keys * activation.bytes_per_element
+    size_K = tokens_K * elements_K * num_keys * activation.bytes_per_element
+    return np.asarray(size_K, dtype=np.float64)
 
 
 def _fill_exchanges(
@@ -379,13 +382,13 @@ def _fill_exchanges(
     blocks = [block for block, _ in _graphs(job)]
     for q, (tp, cp, ep, expert_tp) in enumerate(shardings):
         degrees = ParallelDegrees(tp=tp, cp=cp, ep=ep, expert_tp=expert_tp, dp=ep * expert_tp)
-        for s, m in np.ndindex(2, len(micro_batch_sizes)):
+        for s, (m, batch) in product(range(2), enumerate(micro_batch_sizes)):
             shard = Shard(
                 tp=tp,
                 ep=ep,
                 expert_tp=expert_tp,
                 sequence_parallel=bool(s) and tp > 1,
-                batch=micro_batch_sizes[m],
+                batch=batch,
                 num_queries=-(-job.seq_len // cp),
                 num_keys=job.seq_len,
                 is_causal=job.is_causal,
@@ -423,15 +426,16 @@ def _exchanges(
 class ProfileTables:
     """What exchanges cost on the placed dies.
 
-    Axes: R placed degrees; C channel; U distinct collectives (0 is "never used"); L links, those with
-    equal loads under every collective counted once.
+    Axes: R placed degrees; C channel; U distinct collectives (0 is "never used"); L links, those
+    with equal loads under every collective counted once.
 
     Attributes:
         index_RC: Row of the next two tables.
         pieces_U4: `CollectiveProfile.path_latency_s`, `path_s_per_byte`, `link_latency_s`,
             `link_s_per_byte`.
         link_s_per_byte_UL: Time each link is busy per byte of collective size.
-        injection_s_per_byte_U: Time in which the busiest die could send its bytes over all its links.
+        injection_s_per_byte_U: Time in which the busiest die could send its bytes over all its
+            links.
     """
 
     index_RC: Ints
@@ -491,14 +495,14 @@ def injection_bytes_per_s(network: Network) -> float:
     return float(np.max(sent_N[: topology.num_dies]))
 
 
-_CHANNELS_OF_AXES: Final[dict[Axes, list[int]]] = {
+_CHANNELS_OF_AXES: Final[Mapping[Axes, list[int]]] = {
     axes: [c for c, (_, each) in enumerate(CHANNELS) if each == axes]
     for axes in (TP, CP, EP, EXPERT_TP, DP, EXPERT_DP, PP)
 }
 
 
 def _size(degrees: ParallelDegrees, axes: Axes) -> int:
-    sizes = {
+    sizes: Mapping[Axes, int] = {
         TP: degrees.tp,
         CP: degrees.cp,
         EP: degrees.ep,
@@ -514,8 +518,8 @@ def _size(degrees: ParallelDegrees, axes: Axes) -> int:
 class StageTables:
     """Pipeline ranks with equal blocks, as runs of neighbours.
 
-    Axes: G (pp, num_model_chunks) pairs; N runs, unused ones with count 0; 5 columns: number of ranks,
-    dense layers, MoE layers, embeddings and heads of each of them.
+    Axes: G (pp, num_model_chunks) pairs; N runs, unused ones with count 0; 5 columns: number of
+    ranks, dense layers, MoE layers, embeddings and heads of each of them.
 
     Attributes:
         row_of: Row of a (pp, num_model_chunks) pair; pairs that do not fit the model are absent.

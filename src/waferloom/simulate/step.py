@@ -1,26 +1,29 @@
 """One training step of a plan: time, memory, link loads and energy, in plain Python.
 
 A pipeline rank runs its blocks one after another. Inside a pass, tensor, context and expert
-communication waits for compute and is waited for (exposed); ZeRO traffic and stage messages run behind
-compute where the overlap policy says so. A pass takes
+communication waits for compute and is waited for (exposed); ZeRO traffic and stage messages run
+behind compute where the overlap policy says so. A pass takes
 
     max(compute + exposed, hidden, busiest link)
 
-so that hidden and exposed traffic contend for links. With `n` micro-batches, `t_s` the time of one on
-rank `s`, and `fill_s` the schedule's share of the bubble (`parallel.pipelines`), the pipeline takes
+so that hidden and exposed traffic contend for links. With `n` micro-batches, `t_s` the time of one
+on rank `s`, and `fill_s` the schedule's share of the bubble (`parallel.pipelines`), the pipeline
+takes
 
     n max_s t_s + sum over the other ranks of fill_s,
 
-after which every rank reduces its gradients, updates, and gathers weights; ranks late in the pipeline
-finish their last backward earlier and start sooner. Gradient traffic hides behind all but the last
-block of the last backward, weight gathers behind all but the first block of the first forward.
+after which every rank reduces its gradients, updates, and gathers weights; ranks late in the
+pipeline finish their last backward earlier and start sooner. Gradient traffic hides behind all but
+the last block of the last backward, weight gathers behind all but the first block of the first
+forward.
 
-Known limits: the same link loads are assumed on every rank's pass; embedding gradients of a tied model
-are not exchanged between first and last rank; host input, logging and stragglers are not modelled.
+Known limits: the same link loads are assumed on every rank's pass; embedding gradients of a tied
+model are not exchanged between first and last rank; host input, logging and stragglers are not
+modelled.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
