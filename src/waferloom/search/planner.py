@@ -19,7 +19,7 @@ from waferloom.search.solution import Solution
 from waferloom.search.solvers.exhaustive import Progress, exhaustive
 from waferloom.search.space import Space, space_named
 from waferloom.simulate.sensitivity import bottleneck
-from waferloom.simulate.step import simulate
+from waferloom.simulate.step import simulate_plan
 from waferloom.workload.job import Training
 
 
@@ -65,7 +65,7 @@ def plan(
         solver=space.name if space.name != "all" else "exhaustive",
         space=space.describe(),
     )
-    report = simulate(best, network=network)
+    report = simulate_plan(best, network=network)
     best = replace(best, collectives=dict(report.collectives))
     return Solution(
         plan=best,
@@ -120,7 +120,5 @@ def make_plan(
         die_of_rank=tuple(int(die) for die in layout.die_R),
         routing="xy",
         memory=tuple(stage_memory(job, strategy, stage) for stage in stages),
-        provenance=Provenance(
-            waferloom_version=version("waferloom"), solver=solver, space=space
-        ),
+        provenance=Provenance(waferloom_version=version("waferloom"), solver=solver, space=space),
     )

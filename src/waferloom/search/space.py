@@ -8,7 +8,7 @@ value each. A solver that calls itself exhaustive is exact over this space.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Final
+from typing import Final, TypeVar
 
 from waferloom.errors import SolverError, did_you_mean
 from waferloom.hardware.spec import SystemSpec, WaferGridSpec
@@ -24,7 +24,9 @@ from waferloom.workload.job import AttentionStorage, Training
 
 MIN_DIE_SHARE: Final = 0.5
 """Strategies must use more than this share of the usable dies, unless all degrees are pinned."""
-DEGREE_NAMES: Final = ("dp", "tp", "cp", "pp", "ep", "expert_tp")
+
+Choice = TypeVar("Choice")
+Choices = TypeVar("Choices")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,3 +233,58 @@ def space_named(name: str, system: SystemSpec) -> Space:
         msg = f"unknown solver {name!r}: {did_you_mean(name, SPACES)}"
         raise SolverError(msg)
     return SPACES[name](system)
+
+
+def pinned_space(
+    name: str,
+    system: SystemSpec,
+    *,
+    pinned: Mapping[str, int],
+    sequence_parallel: bool | None = None,
+    zero: int | None = None,
+    micro_batch_size: int | None = None,
+    recompute: str | None = None,
+    schedule: str | None = None,
+    model_chunks: int | None = None,
+    placement: str | None = None,
+    overlap: OverlapPolicy | None = None,
+) -> Space:
+    """Return the space of a solver with some choices pinned; None leaves a choice free.
+
+    Raises:
+        SolverError: Unknown solver, or a pin that its space does not contain.
+    """
+    space = space_named(name, system)
+    faults = [
+        f"{degree} = {value} (it has {space.pinned[degree]})"
+        for degree, value in pinned.items()
+        if space.pinned.get(degree, value) != value
+    ]
+    if sequence_parallel is not None and sequence_parallel not in space.sequence_parallel:
+        faults.append(f"sequence_parallel = {sequence_parallel}")
+    if zero is not None and zero not in space.zero:
+        faults.append(f"zero = {zero} (it has {', '.join(map(str, space.zero))})")
+    if schedule is not None and ScheduleName(schedule) not in space.schedules:
+        faults.append(f"schedule = {schedule}")
+    for what, value in (("micro_batch_size", micro_batch_size), ("model_chunks", model_chunks)):
+        if value is not None and value < 1:
+            faults.append(f"{what} = {value} (it must be at least 1)")
+    if faults:
+        msg = f"{name} cannot have {'; '.join(faults)}"
+        raise SolverError(msg)
+    return replace(
+        space,
+        pinned={**space.pinned, **pinned},
+        sequence_parallel=_only(sequence_parallel, space.sequence_parallel),
+        zero=_only(zero, space.zero),
+        micro_batch_sizes=_only(micro_batch_size, space.micro_batch_sizes),
+        recompute=_only(Recompute(recompute) if recompute else None, space.recompute),
+        schedules=_only(ScheduleName(schedule) if schedule else None, space.schedules),
+        model_chunks=_only(model_chunks, space.model_chunks),
+        placements=_only(placement, space.placements),
+        overlap=overlap or space.overlap,
+    )
+
+
+def _only(value: Choice | None, choices: Choices) -> Choices | tuple[Choice]:
+    return choices if value is None else (value,)

@@ -6,7 +6,7 @@ from typing import Final
 from waferloom.hardware.resources import Resource, scaled
 from waferloom.mapping.plan import Plan
 from waferloom.simulate.records import Sensitivity
-from waferloom.simulate.step import simulate
+from waferloom.simulate.step import simulate_plan
 
 IMPROVEMENT: Final = 1.1
 RESOURCES: Final = (
@@ -32,7 +32,7 @@ def bottleneck(plan: Plan, step_s: float) -> tuple[Sensitivity, ...]:
     for resource in RESOURCES:
         factor = 1 / IMPROVEMENT if resource is Resource.LINK_LATENCY else IMPROVEMENT
         system = scaled(plan.system, resource, factor)
-        report = simulate(replace(plan, system=system))
+        report = simulate_plan(replace(plan, system=system))
         found.append(
             Sensitivity(resource=resource, step_s=report.step_s, speedup=step_s / report.step_s)
         )

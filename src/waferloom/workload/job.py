@@ -1,6 +1,6 @@
 """What is to be done with a model: train it, or serve it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from waferloom.workload.model import ModelConfig
@@ -65,7 +65,7 @@ class Training:
     rows that are missing change no result.
     """
 
-    model: ModelConfig
+    model: ModelConfig = field(kw_only=False)
     global_batch_size: int
     seq_len: int
     precision: Precision = Precision()

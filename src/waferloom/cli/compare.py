@@ -1,0 +1,56 @@
+"""`waferloom compare`: systems and strategies side by side."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from waferloom.cli.options import DEFAULT_SYSTEM, AsJson, CostOptions, JobOptions, system_of
+
+
+def compare(
+    model: str,
+    *,
+    systems: Annotated[tuple[str, ...], Parameter(name="--system")] = (DEFAULT_SYSTEM,),
+    strategies: Annotated[tuple[str, ...], Parameter(name="--strategies")] = ("exhaustive",),
+    job: JobOptions = JobOptions(),  # noqa: B008 - frozen
+    cost: CostOptions = CostOptions(),  # noqa: B008
+    as_json: AsJson = False,
+) -> int:
+    """Put systems and strategies side by side, each with the best plan of its space.
+
+    Example: `waferloom compare llama3-70b --system temp-6x8 --system dgx-h100:6 --strategies exhaustive
+    --strategies baseline:fsdp`
+
+    Args:
+        model: A preset, or a Hugging Face config.json or its folder.
+        systems: Presets or system files; give the option once for each.
+        strategies: Solvers (exhaustive, baseline:megatron1, baseline:mesp, baseline:fsdp), or `all`.
+        job: What is trained.
+        cost: What a whole run costs.
+        as_json: Print the comparison as JSON.
+    """
+    from waferloom.cli.output import json_text, print_view, search_progress
+    from waferloom.report.json_report import comparison_json
+    from waferloom.report.terminal import Contender, comparison_view
+    from waferloom.search.planner import plan
+    from waferloom.search.space import SPACES, space_named
+
+    task = job.job(model)
+    names = tuple(SPACES) if "all" in strategies else strategies
+    on = [system_of(name, None) for name in systems]
+    for name in names:
+        space_named(name, on[0])  # an unknown name is refused before the first search
+    contenders: list[Contender] = []
+    prices: list[object] = []
+    with search_progress() as progress:
+        for system in on:
+            for name in names:
+                solution = plan(task, system, solver=name, progress=progress)
+                label = system.name if len(names) == 1 else f"{system.name} {name}"
+                contenders.append(Contender(name=label, plan=solution.plan, report=solution.report))
+                prices.append(cost.cost(solution.report, system.num_dies))
+    if as_json:
+        print(json_text(comparison_json(contenders, costs=prices)))
+    else:
+        print_view(comparison_view(contenders, costs=prices))
+    return 0 if any(each.report.is_feasible for each in contenders) else 1
