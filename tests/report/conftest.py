@@ -15,7 +15,7 @@ from waferloom.parallel.stages import stages_of
 from waferloom.parallel.strategy import ParallelDegrees, Recompute, ScheduleName, Strategy
 from waferloom.search.solution import Candidate, SearchStatistics, Solution
 from waferloom.simulate.records import Sensitivity, StepReport
-from waferloom.simulate.step import simulate
+from waferloom.simulate.step import simulate_plan
 from waferloom.workload.job import Training
 from waferloom.workload.library import model
 
@@ -49,10 +49,10 @@ def plan_of(
 
 def scored(plan: Plan) -> Scored:
     """The plan and its report, sensitivities included."""
-    report = simulate(plan)
+    report = simulate_plan(plan)
     faster: list[Sensitivity] = []
     for resource in (Resource.COMPUTE, Resource.DRAM_BANDWIDTH, Resource.LINK_BANDWIDTH):
-        better = simulate(replace(plan, system=scaled(plan.system, resource, 1.1)))
+        better = simulate_plan(replace(plan, system=scaled(plan.system, resource, 1.1)))
         faster.append(
             Sensitivity(
                 resource=resource, step_s=better.step_s, speedup=report.step_s / better.step_s

@@ -27,6 +27,7 @@ from waferloom.report.wording import (
     energy_per_token,
     interconnect_words,
     job_words,
+    money,
     num_bytes,
     number,
     percent,
@@ -45,6 +46,7 @@ from waferloom.simulate.records import StepReport
 from waferloom.simulate.training_cost import TrainingCost
 from waferloom.units import Dimension, format_quantity
 from waferloom.workload.model import ModelConfig
+from waferloom.workload.parameters import count_parameters
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -140,8 +142,15 @@ def report_view(
     )
 
 
-def comparison_view(contenders: Sequence[Contender]) -> RenderableType:
-    """Return contenders side by side, in the order given; plans that cannot run say so."""
+def comparison_view(
+    contenders: Sequence[Contender], *, costs: Sequence[TrainingCost | None] = ()
+) -> RenderableType:
+    """Return contenders side by side, in the order given; plans that cannot run say so.
+
+    Args:
+        contenders: What was scored.
+        costs: Of a whole training run, one per contender or none at all.
+    """
     table = _table("", "step", "tokens/s", "per device", "MFU", "tokens/J", "memory")
     strategies = Table.grid(padding=(0, 2))
     for contender in contenders:
@@ -162,7 +171,26 @@ def comparison_view(contenders: Sequence[Contender]) -> RenderableType:
         if not report.is_feasible:
             words.append(f"  {verdict(report)}", style="bold red")
         strategies.add_row(Text(contender.name, style="bold"), words)
-    return Group(_section("Comparison", table), Padding(strategies, (1, 0, 0, 2)))
+    parts = [_section("Comparison", table), Padding(strategies, (1, 0, 0, 2))]
+    priced = [(each, cost) for each, cost in zip(contenders, costs, strict=False) if cost]
+    if priced:
+        parts.append(_section("Time to train", _cost_table(priced)))
+    return Group(*parts)
+
+
+def _cost_table(priced: Sequence[tuple[Contender, TrainingCost]]) -> Table:
+    table = _table("", "tokens", "time to train", "energy", "cost")
+    for contender, cost in priced:
+        energy_j, money_spent = cost.energy_j, cost.total_cost
+        table.add_row(
+            Text(contender.name, style="bold" if contender.report.is_feasible else ""),
+            number(cost.token_budget),
+            seconds(cost.duration_s),
+            "-" if energy_j is None else format_quantity(energy_j, Dimension.ENERGY),
+            "-" if money_spent is None else money(money_spent),
+            style="" if contender.report.is_feasible else _QUIET,
+        )
+    return table
 
 
 def validation_view(
@@ -204,17 +232,17 @@ def presets_view(systems: Sequence[SystemSpec], models: Sequence[ModelConfig]) -
             interconnect_words(system),
         )
     software = _table(
-        "model", "layers", "hidden", "heads", "experts", "vocabulary", text=("model",)
+        "model", "parameters", "layers", "hidden", "heads", "experts", text=("model",)
     )
     for config in models:
         experts = f"{config.moe.num_experts}, top {config.moe.top_k}" if config.moe else "-"
         software.add_row(
             Text(config.name, style="bold"),
+            number(count_parameters(config).total),
             str(config.num_layers),
             f"{config.hidden_size:,}",
             str(config.num_heads),
             experts,
-            f"{config.vocab_size:,}",
         )
     flagged = any(system.flags for system in systems)
     note = Text("! carries a warning: waferloom presets show NAME", style=_QUIET)
@@ -223,6 +251,77 @@ def presets_view(systems: Sequence[SystemSpec], models: Sequence[ModelConfig]) -
         *([Padding(note, (0, 2))] if flagged else []),
         _section("Models", software),
     )
+
+
+def system_view(system: SystemSpec) -> RenderableType:
+    """Return one system: its numbers, warnings, assumptions and sources."""
+    die, memory = system.die, system.die.memory
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style=_QUIET)
+    facts.add_column(overflow="fold")
+
+    def rate(value: float) -> str:
+        return format_quantity(value, Dimension.BANDWIDTH)
+
+    dead = system.num_dies - system.num_live_dies
+    noun = device_noun(system)
+    facts.add_row(f"{noun}s", f"{system.num_live_dies:,}" + (f" ({dead} dead)" if dead else ""))
+    facts.add_row("joined by", interconnect_words(system))
+    for dtype, peak in die.peak_flops_per_s.items():
+        facts.add_row(f"{dtype} peak", format_quantity(peak, Dimension.FLOP_RATE) + f" per {noun}")
+    facts.add_row("vector peak", format_quantity(die.vector_flops_per_s, Dimension.FLOP_RATE))
+    facts.add_row("clock", format_quantity(die.clock_hz, Dimension.FREQUENCY))
+    cores = die.cores
+    facts.add_row(
+        "cores", f"{cores.rows} x {cores.cols}, {num_bytes(cores.sram_bytes)} of SRAM each"
+    )
+    facts.add_row("SRAM", num_bytes(die.sram_bytes))
+    facts.add_row(
+        "memory", f"{num_bytes(memory.capacity_bytes)} at {rate(memory.bandwidth_bytes_per_s)}"
+    )
+    sources = Table.grid()
+    for source in system.source:
+        sources.add_row(Text(source.title, style="bold"))
+        sources.add_row(Text("\n".join(filter(None, (source.note, source.url))), style=_QUIET))
+    title = Text.assemble((system.name, "bold"), f"   {system.description}")
+    return Group(
+        title,
+        Padding(facts, (0, 0, 0, 2)),
+        *_caveat_blocks(system, is_verbose=True),
+        _section("Sources", sources),
+    )
+
+
+def model_view(model: ModelConfig) -> RenderableType:
+    """Return one model: its shape, parameters and notes."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style=_QUIET)
+    facts.add_column(overflow="fold")
+    count = count_parameters(model)
+    total, active = count.total, count.active
+    facts.add_row("family", model.architecture)
+    facts.add_row("parameters", number(total) + (f", {number(active)} active" * (active < total)))
+    groups = ", ".join(f"{group.num_layers} {group.kind}" for group in model.layer_groups)
+    facts.add_row(
+        "layers", f"{model.num_layers} ({groups})" if model.moe else f"{model.num_layers}"
+    )
+    facts.add_row("hidden size", f"{model.hidden_size:,}")
+    heads = f"{model.num_heads} of {model.head_dim}"
+    if model.latent is not None:
+        heads += f", latent cache of {model.latent.kv_lora_rank + model.latent.qk_rope_head_dim}"
+    elif model.num_kv_heads < model.num_heads:
+        heads += f", {model.num_kv_heads} for keys and values"
+    facts.add_row("heads", heads)
+    facts.add_row("MLP width", f"{model.ffn_size:,}" + (" (gated)" if model.is_gated else ""))
+    if model.moe is not None:
+        shared = f", {model.moe.num_shared_experts} shared" * (model.moe.num_shared_experts > 0)
+        experts = f"{model.moe.num_experts} of width {model.moe.expert_ffn_size:,}{shared}"
+        facts.add_row("experts", f"{experts}, {model.moe.top_k} per token")
+    facts.add_row("vocabulary", f"{model.vocab_size:,}" + (", tied head" if model.is_tied else ""))
+    blocks: list[RenderableType] = [Text(model.name, style="bold"), Padding(facts, (0, 0, 0, 2))]
+    if model.notes:
+        blocks.append(_section("Notes", Text("\n".join(model.notes))))
+    return Group(*blocks)
 
 
 def _report_blocks(plan: Plan, report: StepReport) -> Iterator[RenderableType]:
@@ -407,12 +506,10 @@ def _caveat_blocks(system: SystemSpec, *, is_verbose: bool) -> Iterator[Renderab
     if not system.assumptions:
         return
     if is_verbose:
-        table = Table.grid(padding=(0, 2))
-        table.add_column(style="bold", overflow="fold", max_width=30)
-        table.add_column(overflow="fold")
+        lines: list[RenderableType] = []
         for key, reason in system.assumptions.items():
-            table.add_row(key, reason)
-        yield _section(f"Assumptions about {system.name}", table)
+            lines += [Text(key, style="bold"), Padding(Text(reason), (0, 0, 0, 2))]
+        yield _section(f"Assumptions about {system.name}", Group(*lines))
     else:
         count = len(system.assumptions)
         words = f"{system.name} rests on {count} assumptions: {', '.join(system.assumptions)}"
