@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -113,8 +114,26 @@ def plan_from_json(text: str, *, origin: str = "plan") -> Plan:
         faults = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         msg = "\n".join([f"{origin} is not a valid plan:", *faults])
         raise PlanError(msg) from None
+    unknown = sorted(_unknown_keys(data, _ADAPTER.dump_python(plan, mode="json")))
+    if unknown:
+        msg = f"{origin} has keys that no plan has: {', '.join(unknown)}"
+        raise PlanError(msg)
     _check(plan, origin)
     return plan
+
+
+def _unknown_keys(found: object, known: object, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of `found` that did not make it into the record."""
+    if isinstance(found, dict) and isinstance(known, dict):
+        for key, value in found.items():
+            name = f"{prefix}{key}"
+            if key in known:
+                yield from _unknown_keys(value, known[key], f"{name}.")
+            else:
+                yield name
+    elif isinstance(found, list) and isinstance(known, list):
+        for index, (value, kept) in enumerate(zip(found, known, strict=False)):
+            yield from _unknown_keys(value, kept, f"{prefix}{index}.")
 
 
 def load_plan(path: Path) -> Plan:

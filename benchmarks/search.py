@@ -1,0 +1,76 @@
+"""How many distinct feasible strategies per second does one core score, and the scalar oracle?
+
+The space is GPT-3 175B (96 layers) on the 48 dies of temp-6x8: every degree, placement and option of
+the exhaustive solver, link loads included, nothing pruned. Only strategies that fit in memory count.
+The oracle is `simulate.step.step_report`, on a random sample of the same strategies.
+
+    python benchmarks/search.py [--samples N]
+"""
+
+import argparse
+import os
+import platform
+import time
+
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
+import numpy as np
+
+from waferloom.hardware import system
+from waferloom.mapping.layout import network_of
+from waferloom.mapping.scenario import Scenario
+from waferloom.search.space import Space
+from waferloom.simulate.score import NOT_DISTINCT, scorer
+from waferloom.simulate.step import Setting, step_report
+from waferloom.workload.job import Training
+from waferloom.workload.library import model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=100, help="strategies for the oracle")
+    samples = parser.parse_args().samples
+    job = Training(model("gpt3-175b"), global_batch_size=128, seq_len=2048)
+    scenario = Scenario(job=job, system=system("temp-6x8"))
+    network = network_of(scenario.system)
+    space = Space()
+    placed = [(p, d) for d in space.degrees(job, network.num_dies) for p in space.placements]
+    options = space.options(job)
+
+    start = time.perf_counter()
+    tables = scorer(scenario, network, placed, options, space.overlap)
+    table_s = time.perf_counter() - start
+    tables.score(np.arange(4))  # compiles, or loads what was compiled before
+
+    start = time.perf_counter()
+    score_RO2, num_feasible = tables.score(slice(None))
+    score_s = time.perf_counter() - start
+    num_strategies = int(np.count_nonzero(score_RO2[..., 0] != NOT_DISTINCT))
+
+    rng = np.random.default_rng(0)
+    fits = np.argwhere(np.isfinite(score_RO2[..., 0]) & (score_RO2[..., 0] != NOT_DISTINCT))
+    chosen = fits[rng.choice(len(fits), size=samples, replace=False)]
+    start = time.perf_counter()
+    worst = 0.0
+    for row, option in chosen:
+        placement, degrees = placed[row]
+        strategy = options[option].strategy(degrees, space.overlap)
+        layout = network.layout(placement, degrees)
+        report = step_report(
+            Setting(scenario=scenario, strategy=strategy, network=network, layout=layout)
+        )
+        worst = max(worst, abs(report.step_s / score_RO2[row, option, 0] - 1))
+    oracle_s = time.perf_counter() - start
+
+    rate, oracle_rate = num_feasible / score_s, samples / oracle_s
+    print(f"machine: {platform.processor() or platform.machine()}, Python {platform.python_version()}")
+    print(f"strategies in the space: {num_strategies:,}, of which {num_feasible:,} fit")
+    print(f"tables: {table_s:.2f} s, once per scenario ({len(network.topology.source_L)} links)")
+    print(f"vectorised: {rate:,.0f} distinct feasible strategies/s on one core ({score_s:.2f} s)")
+    print(f"with the tables: {num_feasible / (score_s + table_s):,.0f}/s")
+    print(f"oracle: {oracle_rate:,.0f}/s; ratio {rate / oracle_rate:,.0f}")
+    print(f"largest relative difference over {samples} strategies: {worst:.1e}")
+
+
+if __name__ == "__main__":
+    main()
