@@ -239,81 +239,133 @@ def ring_loads(
 
 
 @kernel
-def line_profile(
+def line_costs(
+    network: Network,
+    line_N: Ints,
+    n: int,
+    chunk: float,
+    path_H: Ints,
+    fixed_2N: Floats,
+    per_byte_2N: Floats,
+) -> int:
+    """Write the cost of a chunk on every edge, both ways; return a pair without route, or -1."""
+    for direction in range(2):
+        for i in range(n - 1):
+            source = line_N[i if direction == 0 else n - 1 - i]
+            destination = line_N[i + 1 if direction == 0 else n - 2 - i]
+            hops = route_into(network, source, destination, path_H)
+            if hops < 0:
+                return source * network.domain_D.size + destination
+            fixed_2N[direction, i] = route_latency_s(network, path_H, hops)
+            per_byte_2N[direction, i] = chunk * route_s_per_byte(network, path_H, hops)
+    return -1
+
+
+@kernel
+def line_paths(
     network: Network,
     line_GN: Ints,
-    kind: int,
     num_chunks: int,
+    scale: float,
     reference: float,
     path_G2: Floats,
-    loads: Loads,
 ) -> int:
-    """Add what open paths carry; return a die pair without route as in `ring_paths`, or -1.
+    """Raise `path_G2` to the longest chain of dependent sends along open paths.
 
-    Args:
-        network: Routes.
-        line_GN: Members in order along the path.
-        kind: 0 all-gather, 1 reduce-scatter, 2 all-reduce.
-        num_chunks: Pieces of the pipelined all-reduce; the others move whole shards.
-        reference: Bytes at which costs are compared.
-        path_G2: Raised to the critical path.
-        loads: Added to.
+    With `num_chunks` 0 whole shards (`scale / n`) run from end to end, as in an all-gather or a
+    reduce-scatter; otherwise pieces of half the vector run there and back, as in an all-reduce.
+    Returns a die pair without route as in `ring_paths`, or -1.
     """
     path_H = np.empty(network.max_hops, dtype=np.int64)
-    width = line_GN.shape[1]
-    fixed_2N = np.zeros((2, width))
-    per_byte_2N = np.zeros((2, width))
+    fixed_2N = np.zeros((2, line_GN.shape[1]))
+    per_byte_2N = np.zeros((2, line_GN.shape[1]))
     for g in range(line_GN.shape[0]):
         n = num_members(line_GN[g])
         if n < 2:
             continue
-        chunk = 0.5 / num_chunks if kind == 2 else 1.0 / n
-        total_22 = np.zeros((2, 2))
+        chunk = scale / n if num_chunks == 0 else 0.5 * scale / num_chunks
+        lost = line_costs(network, line_GN[g], n, chunk, path_H, fixed_2N, per_byte_2N)
+        if lost >= 0:
+            return lost
+        if num_chunks > 0:
+            fixed = fixed_2N[:, : n - 1].sum()
+            _raise(path_G2, g, fixed, per_byte_2N[:, : n - 1].sum(), reference)
+        else:
+            for direction in range(2):
+                fixed = fixed_2N[direction, : n - 1].sum()
+                per_byte = per_byte_2N[direction, : n - 1].sum()
+                _raise(path_G2, g, fixed, per_byte, reference)
+    return -1
+
+
+@kernel
+def line_loads(
+    network: Network,
+    line_GN: Ints,
+    kind: int,
+    num_chunks: int,
+    scale: float,
+    head_G2: Floats,
+    tail_G2: Floats,
+    reference: float,
+    loads: Loads,
+) -> None:
+    """Add what open paths carry; `head_G2` comes before the first send, `tail_G2` after the last.
+
+    Args:
+        network: Routes.
+        line_GN: Members in order along the path.
+        kind: 0 all-gather, 1 reduce-scatter, 2 all-reduce in `num_chunks` pieces each way.
+        num_chunks: See `line_paths`.
+        scale: Bytes of the line's vector per byte of size.
+        head_G2: Of each group.
+        tail_G2: Of each group.
+        reference: Bytes at which costs are compared.
+        loads: Added to.
+    """
+    path_H = np.empty(network.max_hops, dtype=np.int64)
+    fixed_2N = np.zeros((2, line_GN.shape[1]))
+    per_byte_2N = np.zeros((2, line_GN.shape[1]))
+    for g in range(line_GN.shape[0]):
+        n = num_members(line_GN[g])
+        if n < 2:
+            continue
+        chunk = scale / n if num_chunks == 0 else 0.5 * scale / num_chunks
+        line_costs(network, line_GN[g], n, chunk, path_H, fixed_2N, per_byte_2N)
         for direction in range(2):
-            for i in range(n - 1):
-                source = line_GN[g, i if direction == 0 else n - 1 - i]
-                destination = line_GN[g, i + 1 if direction == 0 else n - 2 - i]
-                hops = route_into(network, source, destination, path_H)
-                if hops < 0:
-                    return source * network.domain_D.size + destination
-                fixed_2N[direction, i] = route_latency_s(network, path_H, hops)
-                per_byte_2N[direction, i] = chunk * route_s_per_byte(network, path_H, hops)
-                total_22[direction, 0] += fixed_2N[direction, i]
-                total_22[direction, 1] += per_byte_2N[direction, i]
-        if kind == 2:
-            _raise(
-                path_G2,
-                g,
-                total_22[0, 0] + total_22[1, 0],
-                total_22[0, 1] + total_22[1, 1],
-                reference,
-            )
-        for direction in range(2):
-            if kind != 2:
-                _raise(path_G2, g, total_22[direction, 0], total_22[direction, 1], reference)
             before_2 = (0.0, 0.0)
             for i in range(n - 1):
                 source = line_GN[g, i if direction == 0 else n - 1 - i]
                 destination = line_GN[g, i + 1 if direction == 0 else n - 2 - i]
                 hops = route_into(network, source, destination, path_H)
-                through_2 = (
+                # Gathering, the nearest shard starts here; scattering, it ends here.
+                head_2 = before_2 if kind != 0 else (0.0, 0.0)
+                tail_2 = (0.0, 0.0)
+                if kind != 1:
+                    tail_2 = (
+                        fixed_2N[direction, i + 1 : n - 1].sum(),
+                        per_byte_2N[direction, i + 1 : n - 1].sum(),
+                    )
+                share = 1.0
+                if kind == 0:
+                    share = (i + 1.0) / n
+                elif kind == 1:
+                    share = (n - 1.0 - i) / n
+                add_flow(
+                    network,
+                    loads,
+                    source,
+                    path_H,
+                    hops,
+                    share * scale,
+                    (head_G2[g, 0] + head_2[0], head_G2[g, 1] + head_2[1]),
+                    (tail_G2[g, 0] + tail_2[0], tail_G2[g, 1] + tail_2[1]),
+                    reference,
+                )
+                before_2 = (
                     before_2[0] + fixed_2N[direction, i],
                     before_2[1] + per_byte_2N[direction, i],
                 )
-                after_2 = (
-                    max(total_22[direction, 0] - through_2[0], 0.0),
-                    max(total_22[direction, 1] - through_2[1], 0.0),
-                )
-                head_2 = (0.0, 0.0) if kind == 0 else before_2
-                tail_2 = (0.0, 0.0) if kind == 1 else after_2
-                num_bytes = 1.0
-                if kind == 0:
-                    num_bytes = (i + 1.0) / n
-                elif kind == 1:
-                    num_bytes = (n - 1.0 - i) / n
-                add_flow(network, loads, source, path_H, hops, num_bytes, head_2, tail_2, reference)
-                before_2 = through_2
-    return -1
 
 
 @kernel
@@ -323,12 +375,14 @@ def chain_profile(
     root_G: Ints,
     num_chunks: int,
     reference: float,
+    arm_G: Ints,
     path_G2: Floats,
     loads: Loads,
 ) -> int:
     """Add a pipelined broadcast along two arms of a tour, cut where the longer arm is shortest.
 
-    Returns a die pair without route as in `ring_paths`, or -1.
+    Writes the edges of the forward arm to `arm_G`. Returns a die pair without route as in
+    `ring_paths`, or -1.
     """
     path_H = np.empty(network.max_hops, dtype=np.int64)
     width = ring_GN.shape[1]
@@ -362,6 +416,7 @@ def chain_profile(
             if max(one, other) < best:
                 best = max(one, other)
                 first_arm = length
+        arm_G[g] = first_arm
         for arm in range(2):
             step = 1 if arm == 0 else n - 1
             length = first_arm if arm == 0 else n - 1 - first_arm

@@ -42,7 +42,7 @@ def order_groups(topology: Topology, groups_GN: IntArray) -> GroupOrders:
         topology.row_D,
         topology.col_D,
         _layers(topology),
-        _hops(topology),
+        hop_table(topology),
         topology.has_faults,
         ring_GN,
         line_GN,
@@ -76,7 +76,7 @@ def _layers(topology: Topology) -> IntArray:
 
 
 @lru_cache(maxsize=16)
-def _hops(topology: Topology) -> NDArray[np.int16]:
+def hop_table(topology: Topology) -> NDArray[np.int16]:
     """Return the hops of every route, or nothing where they would not help."""
     if not topology.has_lattice or topology.num_dies > _MOST_DIES_WITH_DISTANCES:
         return np.empty((0, 0), dtype=np.int16)

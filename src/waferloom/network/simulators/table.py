@@ -1,0 +1,9 @@
+"""The table of network simulators, coarse to fine."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from waferloom.network.simulators.base import NetworkModel
+from waferloom.network.simulators.bound import BOUND
+
+SIMULATORS: Final[Mapping[str, NetworkModel]] = {model.name: model for model in (BOUND,)}
