@@ -18,6 +18,7 @@ Cost = tuple[float, float, float, float, float, float, float]
 
 ACCUMULATOR_BYTES: Final = 4.0
 BLOCK_DEPTH: Final = 64.0
+SMALLEST_QUERY_BLOCK: Final = 16.0
 MAX_COLUMN_SPLITS: Final = 64.0
 SOFTMAX_FLOPS: Final = 5.0
 SOFTMAX_ACCESSES: Final = 2.0
@@ -118,7 +119,8 @@ def best_tiling(
                     + additions / p[VECTOR_RATE]
                     + (p[SPLIT_K] if parts > 1.0 else 0.0)
                 )
-                noc_s = waves * taken / p[NOC] + combined_bytes / (p[NUM_CORES] * p[NOC])
+                stretch = 1.0 + p[TILE_FILL] / steps
+                noc_s = waves * taken * stretch / p[NOC] + combined_bytes / (p[NUM_CORES] * p[NOC])
                 if max(compute_s, noc_s) < max(best_compute_s, best_noc_s):
                     best_compute_s, best_noc_s = compute_s, noc_s
                     best_sram_bytes = tiles * taken + combined_bytes
@@ -218,6 +220,7 @@ def flash_attention(
     if is_packed:
         items_per_block = batch * num_kv_heads
         num_blocks = 1.0
+        query_block = ceil(num_queries * group / SMALLEST_QUERY_BLOCK) * SMALLEST_QUERY_BLOCK
     steps, longest = 0.0, 0.0
     for block in range(int(num_blocks)):
         keys = num_keys

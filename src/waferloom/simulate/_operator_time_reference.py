@@ -15,6 +15,8 @@ from waferloom.simulate.operator_cost import OperatorCost
 BLOCK_DEPTH: Final = 64.0
 """Contracted elements of an operand block in SRAM; two blocks per operand, for double buffering.
 Assumption: any depth from 32 to 256 changes traffic by a few per cent at most."""
+SMALLEST_QUERY_BLOCK: Final = 16.0
+"""Queries are padded to this many rows when decoding: the rows of a matrix instruction of GPUs."""
 MAX_COLUMN_SPLITS: Final = 64.0
 """Output blocks are tried with the columns cut into 1, 2, 4 ... this many pieces."""
 SOFTMAX_FLOPS: Final = 5.0
@@ -135,8 +137,9 @@ def tiling(
 ) -> Tiling:
     """Return what `copies` grids of tiles of `steps` steps take, whose outputs come in `parts`.
 
-    Cores work in waves of one tile each. Every partial sum but the first is one vector addition per
-    output, and one accumulator written and read.
+    Cores work in waves of one tile each; while a tile fills or drains its pipeline, nothing is
+    taken in. Every partial sum but the first is one vector addition per output, and one
+    accumulator written and read.
     """
     tiles = grid[0] * grid[1] * copies
     waves = math.ceil(tiles / params.num_cores)
@@ -147,7 +150,7 @@ def tiling(
         compute_s=waves * tile_s
         + additions / params.vector_flops_per_s
         + (params.split_k_s if parts > 1 else 0.0),
-        noc_s=waves * taken_bytes / params.noc_bytes_per_s
+        noc_s=waves * taken_bytes * (1.0 + params.tile_fill / steps) / params.noc_bytes_per_s
         + combined_bytes / (params.num_cores * params.noc_bytes_per_s),
         sram_bytes=tiles * taken_bytes + combined_bytes,
     )
@@ -290,6 +293,7 @@ def flash_attention(
     if is_packed:
         items_per_block = batch * num_kv_heads
         num_blocks = 1.0
+        query_block = math.ceil(num_queries * group / SMALLEST_QUERY_BLOCK) * SMALLEST_QUERY_BLOCK
     else:
         items_per_block = batch * num_heads
         num_blocks = float(math.ceil(num_queries / query_block))

@@ -411,7 +411,8 @@ def _update_s(setting: Setting, cost: StageCost, costs: Costs) -> float:
     held += cost.expert_parameters / (degrees.expert_dp if is_sharded else 1)
     state_bytes = precision.master_weight_bytes + precision.optimizer_bytes
     moved = held * (precision.gradient_bytes + 2 * state_bytes + precision.weight_bytes)
-    return vector_cost(costs.die, num_bytes=moved, flops=UPDATE_FLOPS * held).duration_s
+    cost = vector_cost(costs.die, num_bytes=moved, flops=UPDATE_FLOPS * held, is_stream=True)
+    return cost.duration_s
 
 
 def _time_parts(
