@@ -27,7 +27,7 @@ class Loads(NamedTuple):
 
     Attributes:
         bytes_L: Per byte of `size_bytes`.
-        head_L3: Earliest time at which anything can reach a link.
+        head_L3: Earliest start of a flow that uses a link.
         tail_L3: Least time that must pass after the last byte has crossed a link.
         injected_D: Bytes that leave a die as their source, per byte of `size_bytes`.
     """
@@ -96,16 +96,14 @@ def add_flow(
     reference: float,
 ) -> None:
     """Put a flow's bytes on its route; it starts after `head_2`, and `tail_2` follows it."""
-    before = 0.0
     after = route_latency_s(network, path_H, hops)
     loads.injected_D[source] += num_bytes
     for h in range(hops):
         link = path_H[h]
         after -= network.latency_L[link]
         loads.bytes_L[link] += num_bytes
-        _lower(loads.head_L3, link, head_2[0] + before, head_2[1], reference)
+        _lower(loads.head_L3, link, head_2[0], head_2[1], reference)
         _lower(loads.tail_L3, link, tail_2[0] + max(after, 0.0), tail_2[1], reference)
-        before += network.latency_L[link]
 
 
 @kernel
@@ -527,7 +525,7 @@ def direct_profile_switched(
                 loads.injected_D[source] += laps * peers / n
                 _lower(loads.head_L3, up, 0.0, 0.0, reference)
                 _lower(loads.tail_L3, up, network.latency_L[down], 0.0, reference)
-                _lower(loads.head_L3, down, network.latency_L[up], 0.0, reference)
+                _lower(loads.head_L3, down, 0.0, 0.0, reference)
                 _lower(loads.tail_L3, down, 0.0, 0.0, reference)
             _raise(path_G2, g, laps * slowest_12[0, 0], laps * slowest_12[0, 1], reference)
 

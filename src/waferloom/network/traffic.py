@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from waferloom.network.routing import Routes, RoutingPolicy
+from waferloom.network.routing._route_kernel import route_latencies
 from waferloom.network.routing.dimension_order import XY
 from waferloom.network.topology import FloatArray, IntArray, Topology
 
@@ -90,6 +91,30 @@ class Traffic:
         bytes_L = np.zeros(topology.num_links)
         np.add.at(bytes_L, self.link_H, bytes_H)
         return bytes_L
+
+    def latency_s_F(self, topology: Topology) -> FloatArray:
+        """Return the latency of each route; of a tree, to its furthest leaf."""
+        latency_F = np.zeros(self.num_flows)
+        route_latencies(
+            self.source_F,
+            self.first_link_F1,
+            self.link_H,
+            topology.source_L,
+            topology.destination_L,
+            topology.latency_s_L,
+            topology.num_nodes,
+            latency_F,
+        )
+        return latency_F
+
+    def followers(self) -> tuple[IntArray, ShortInts]:
+        """Return the dependencies turned round: offsets, and the flows that wait for each flow."""
+        waiting_E = np.repeat(
+            np.arange(self.num_flows, dtype=np.int32), np.diff(self.first_dependency_F1)
+        )
+        order_E = np.argsort(self.dependency_E, kind="stable")
+        number_F = np.bincount(self.dependency_E, minlength=self.num_flows)
+        return _offsets(number_F), waiting_E[order_E]
 
     def dependencies(self, flow: int) -> ShortInts:
         """Return the flows that one flow waits for."""

@@ -221,3 +221,26 @@ def fill_hops(network: Network, hops_DD: NDArray[np.int16]) -> None:
         for d in range(hops_DD.shape[1]):
             hops = route_into(network, s, d, path_H)
             hops_DD[s, d] = hops if hops >= 0 else 16383
+
+
+@kernel
+def route_latencies(
+    source_F: ShortInts,
+    first_link_F1: Ints,
+    link_H: ShortInts,
+    source_L: Ints,
+    destination_L: Ints,
+    latency_L: Floats,
+    num_nodes: int,
+    latency_F: Floats,
+) -> None:
+    """Write the latency of each route, paths and trees (parents listed before children)."""
+    arrival_N = np.zeros(num_nodes)
+    for f in range(source_F.size):
+        arrival_N[source_F[f]] = 0.0
+        latency_F[f] = 0.0
+        for h in range(first_link_F1[f], first_link_F1[f + 1]):
+            link = link_H[h]
+            reached = arrival_N[source_L[link]] + latency_L[link]
+            arrival_N[destination_L[link]] = reached
+            latency_F[f] = max(latency_F[f], reached)

@@ -1,4 +1,4 @@
-"""Kernel of the lower bound: longest dependent chain, and busiest link with its way in and out.
+"""Kernel of the lower bound: longest dependent chain, and busiest link with its way out.
 
 Every time is a pair: latency (fixed) and bytes over bandwidth (transfer), which grows with the
 bytes. Pairs are compared by their sum.
@@ -53,7 +53,7 @@ def bound_times(
         num_nodes: N.
         start_F2: Written: chains alone.
         finish_F2: Written: chains alone.
-        link_L2: Written: way in + all bytes + way out of each used link; zero for others.
+        link_L2: Written: earliest start + all bytes + way out of each used link; zero for others.
     """
     num_flows = source_F.size
     num_links = source_L.size
@@ -90,16 +90,12 @@ def bound_times(
                 tail_F2[before, 1] = tail_transfer
         if size_bytes_F[f] == 0.0:
             continue
-        arrival_N[source_F[f]] = 0.0
         for h in range(first_link_F1[f], first_link_F1[f + 1]):
             link = link_H[h]
-            way_in = arrival_N[source_L[link]]
-            arrival_N[destination_L[link]] = way_in + latency_L[link]
             below_N[source_L[link]] = 0.0
             below_N[destination_L[link]] = 0.0
-            if start_F2[f].sum() + way_in < head_L2[link].sum():
-                head_L2[link, 0] = start_F2[f, 0] + way_in
-                head_L2[link, 1] = start_F2[f, 1]
+            if start_F2[f].sum() < head_L2[link].sum():
+                head_L2[link] = start_F2[f]
         for h in range(first_link_F1[f + 1] - 1, first_link_F1[f] - 1, -1):
             link = link_H[h]
             way_out = below_N[destination_L[link]]

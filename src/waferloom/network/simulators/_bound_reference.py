@@ -59,7 +59,7 @@ def bound_s(topology: Topology, traffic: Traffic) -> tuple[float, float]:
     busiest = 0.0
     for link, flows in users.items():
         total = sum(float(traffic.size_bytes_F[f]) for f in flows) / float(bandwidth[link])
-        before = min(start(f) + way_in(f, link) for f in flows)
+        before = min(start(f) for f in flows)
         after = min(way_out(f, link) + tail(f) for f in flows)
         busiest = max(busiest, before + float(latency[link]) + total + after)
     return chain, busiest

@@ -4,9 +4,10 @@ Two things must happen, whatever the network does with its queues:
 
 - every chain of flows that wait for each other runs one after another, each taking at least the
   latency of its route plus its bytes over the route's smallest bandwidth;
-- every link passes all its bytes at its bandwidth, and not before the first of them can have come
-  (the earliest start of a flow that uses it, and the latency up to it), after which at least the
-  latency behind it and the shortest chain of flows that waits for one of its users must follow.
+- every link passes all its bytes at its bandwidth, not before the first flow that uses it can
+  start; then the latency of the rest of the way and the chains of flows that wait for it must
+  follow. (The latency up to the link could be added for packets, but not for streams, which the
+  fluid simulator lets occupy their whole route at once.)
 
 Routes are given, so ports and cuts of the network are covered: no cut is busier than its busiest
 link.
