@@ -48,13 +48,13 @@ def rates(scenario: Scenario) -> Rates:
     live = 1 - system.defects.dead_core_fraction
     dies = system.num_live_dies
     peak = dies * live * die.peak_flops_per_s[Dtype(job.precision.compute)]
+    matmul = efficiency.matmul * efficiency.sustained_clock
     is_flash = job.attention is AttentionStorage.FLASH
     return Rates(
-        matmul_flops_per_s=peak * efficiency.matmul,
-        attention_forward_flops_per_s=peak
-        * (efficiency.attention_forward if is_flash else efficiency.matmul),
+        matmul_flops_per_s=peak * matmul,
+        attention_forward_flops_per_s=peak * (efficiency.attention_forward if is_flash else matmul),
         attention_backward_flops_per_s=peak
-        * (efficiency.attention_backward if is_flash else efficiency.matmul),
+        * (efficiency.attention_backward if is_flash else matmul),
         vector_flops_per_s=dies * live * die.vector_flops_per_s,
         dram_bytes_per_s=dies * die.memory.bandwidth_bytes_per_s * efficiency.dram,
     )

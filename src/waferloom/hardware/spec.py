@@ -153,6 +153,15 @@ class EfficiencySpec(Spec):
     split_k_s: Seconds = Field(default=0.0, ge=0)
     attention_launch_s: Seconds | None = Field(default=None, ge=0)
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("matmul_dram", "vector_dram"):
+            value = getattr(self, name)
+            if value is not None and value > self.dram:
+                msg = f"{name} = {value} must not exceed dram = {self.dram}, the best of any kernel"
+                raise ValueError(msg)
+        return self
+
 
 class EnergySpec(Spec):
     """Energy of a die by component; links and memory carry their own."""

@@ -39,8 +39,12 @@ from waferloom.studies.operator_rows import (
 Floats = NDArray[np.float64]
 BYTES_PER_ELEMENT: Final = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "fp4": 0.5}
 """Of matmul operands; results are 16 bits wide."""
+QUANTISE_BYTES: Final = 5.0
+"""Per element rounded to 8 bits: read for the largest value, read again, and written."""
 LONG_S: Final = 50e-6
 """Matmuls above this are their own family: what a plan is made of."""
+LONG_VECTOR_S: Final = 20e-6
+"""Vector operators above this are their own family: the table prints whole microseconds."""
 WORST_ROWS: Final = 5
 FEWEST_ROWS: Final = 5
 """Fewer say nothing about a roofline of two parameters."""
@@ -139,15 +143,17 @@ def validate_operators(data_dir: Path) -> OperatorValidation:
 
 
 def matmul_durations_s(params: DieParameters, rows: Sequence[MatmulRow]) -> Floats:
-    """Return the model's seconds of matmuls of one number format."""
-    return matmul_costs(
+    """Return the model's seconds of matmuls of one format, rounding of the input included."""
+    products = matmul_costs(
         params,
         [row.m for row in rows],
         [row.n for row in rows],
         [row.k for row in rows],
         bytes_in=BYTES_PER_ELEMENT[rows[0].dtype],
         bytes_out=2.0,
-    ).duration_s
+    )
+    rounded = [QUANTISE_BYTES * row.m * row.k * row.quantises_input for row in rows]
+    return products.duration_s + vector_costs(params, rounded, 0.0).duration_s
 
 
 def attention_durations_s(params: DieParameters, rows: Sequence[AttentionRow]) -> Floats:
@@ -183,6 +189,7 @@ def _matmul_families(name: str, rows: Sequence[MatmulRow]) -> Iterable[OperatorF
         known = {str(dtype) for dtype in die.peak_flops_per_s}
         for dtype in sorted({row.dtype for row in rows if row.system == device} & known):
             mine = [row for row in rows if row.system == device and row.dtype == dtype]
+            # The rows of one table are all short runs or all sustained.
             params = die_parameters(die, dtype, is_sustained=mine[0].is_sustained)
             size = BYTES_PER_ELEMENT[dtype]
             for title, is_long in (
@@ -242,17 +249,19 @@ def _vector_families(name: str, rows: Sequence[VectorRow]) -> Iterable[OperatorF
     for device in _systems(rows):
         die = system(PRESET_OF[device]).die
         params = die_parameters(die, next(iter(die.peak_flops_per_s)), is_sustained=False)
-        chosen = [row for row in rows if row.system == device]
-        yield _family(
-            name,
-            chosen,
-            vector_durations_s(params, chosen),
-            [f"{row.name} of {row.num_bytes / 1e6:.3g} MB" for row in chosen],
-            flops=np.zeros(len(chosen)),
-            num_bytes=np.array([row.num_bytes for row in chosen]),
-            peak=die.vector_flops_per_s,
-            is_fitted=True,
-        )
+        mine = [row for row in rows if row.system == device]
+        for title, least_s in ((f"{name} above 20 us", LONG_VECTOR_S), (name, 0.0)):
+            chosen = [row for row in mine if row.duration_s > least_s]
+            yield _family(
+                title,
+                chosen,
+                vector_durations_s(params, chosen),
+                [f"{row.name} of {row.num_bytes / 1e6:.3g} MB" for row in chosen],
+                flops=np.zeros(len(chosen)),
+                num_bytes=np.array([row.num_bytes for row in chosen]),
+                peak=die.vector_flops_per_s,
+                is_fitted=True,
+            )
 
 
 def _systems(rows: Sequence[MatmulRow | AttentionRow | VectorRow]) -> list[str]:
