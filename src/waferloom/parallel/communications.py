@@ -135,7 +135,8 @@ def gradient_communications(
         axes: `(dp, cp)`, or `(expert_dp,)` for routed experts.
     """
     gradient_bytes = parameters * precision.gradient_reduce_bytes
-    weight_bytes = parameters * precision.weight_bytes
+    gathered = strategy.software.gather_bytes
+    weight_bytes = parameters * (precision.weight_bytes if gathered is None else gathered)
     all_gather, reduce_scatter = CollectiveKind.ALL_GATHER, CollectiveKind.REDUCE_SCATTER
     match strategy.zero:
         case 0:

@@ -106,7 +106,9 @@ def stage_memory(job: Training, strategy: Strategy, stage: Stage) -> MemoryBreak
     if strategy.zero >= 2 and replicas > 1:
         buffers += precision.gradient_bytes * layer_parameters
     if strategy.zero >= 3 and replicas > 1:
-        buffers += 2 * precision.weight_bytes * layer_parameters  # this layer's and the next one's
+        gathered = strategy.software.gather_bytes
+        each = precision.weight_bytes if gathered is None else gathered
+        buffers += 2 * each * layer_parameters  # this layer's and the next one's
     if degrees.pp > 1:
         buffers += 2 * stage_message_bytes(model, shard, precision.activation_bytes)
     return MemoryBreakdown(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from waferloom.parallel.software import IDEAL, Software
 from waferloom.workload.job import Training
 from waferloom.workload.operators import Recompute
 
@@ -81,11 +82,23 @@ class OverlapPolicy:
         parameters: Gathers of sharded parameters (ZeRO-1 after the update, ZeRO-3 in every pass)
             run behind the computation of neighbouring layers.
         pipeline: Stage-to-stage messages run behind the computation of other micro-batches.
+        tensor: Share of tensor-parallel communication that runs behind its matmuls, 0 to 1.
     """
 
     gradients: bool = True
     parameters: bool = True
     pipeline: bool = True
+    tensor: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the share.
+
+        Raises:
+            ValueError: `tensor` is outside [0, 1].
+        """
+        if not 0 <= self.tensor <= 1:
+            msg = f"overlap of tensor parallelism must be a share in [0, 1], found {self.tensor:g}"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +115,7 @@ class Strategy:
         micro_batch_size: Sequences per forward pass of one dp rank.
         recompute: What backward recomputes.
         overlap: What runs behind compute.
+        software: What the training stack costs.
     """
 
     degrees: ParallelDegrees
@@ -112,6 +126,7 @@ class Strategy:
     micro_batch_size: int = 1
     recompute: Recompute = Recompute.NONE
     overlap: OverlapPolicy = OverlapPolicy()
+    software: Software = IDEAL
 
     def __post_init__(self) -> None:
         """Check the options.

@@ -31,6 +31,7 @@ TIME_PART_LABELS: Final[Mapping[TimePart, str]] = {
     TimePart.CONTENTION: "links that outlast compute",
     TimePart.BUBBLE: "pipeline bubble",
     TimePart.OPTIMIZER: "optimizer",
+    TimePart.STRAGGLERS: "waiting for the slowest device",
 }
 ENERGY_PART_LABELS: Final[Mapping[EnergyPart, str]] = {
     EnergyPart.COMPUTE: "compute",

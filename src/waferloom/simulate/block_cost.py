@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waferloom.communication import CollectiveKind, Communication, ParallelAxis, Phase
-from waferloom.mapping.layout import Axes, Layout, Network
+from waferloom.mapping.layout import TP, Axes, Layout, Network
 from waferloom.network.profile import CollectiveProfile
 from waferloom.parallel.communications import GRADIENT_AXES, gradient_communications
 from waferloom.parallel.sharding import (
@@ -23,12 +23,13 @@ from waferloom.parallel.sharding import (
     calls,
     layer_state,
 )
-from waferloom.parallel.strategy import Recompute, Strategy
+from waferloom.parallel.software import Software
+from waferloom.parallel.strategy import OverlapPolicy, Recompute, Strategy
 from waferloom.simulate.die_parameters import DieParameters
 from waferloom.simulate.operator_cost import OperatorCost
 from waferloom.simulate.operator_time import attention_cost, matmul_cost, vector_cost
 from waferloom.workload.job import Precision
-from waferloom.workload.operators import LayerGraph
+from waferloom.workload.operators import LayerGraph, Operator
 
 Floats = NDArray[np.float64]
 
@@ -104,6 +105,7 @@ class BlockCost:
         recompute: Compute that backward repeats.
         forward_traffic: Communication of the forward pass.
         backward_traffic: Of backward, repeated forward communication included.
+        hidden_sync_s: Of both, serial time of hidden ZeRO traffic.
         gradient_s: Serial time of the gradient reduction once per step.
         parameter_s: Serial time of gathering updated weights once per step.
         step_bytes_L: Bytes per link of those two.
@@ -116,6 +118,7 @@ class BlockCost:
     recompute: Work
     forward_traffic: Traffic
     backward_traffic: Traffic
+    hidden_sync_s: float
     gradient_s: float
     parameter_s: float
     step_bytes_L: Floats
@@ -179,21 +182,34 @@ class Costs:
             self.profiles[kind, axes] = self.network.profile(kind, self.layout.groups(axes))
         return self.profiles[kind, axes]
 
-    def traffic(self, communications: Iterable[tuple[Communication, bool]]) -> Traffic:
-        """Return the traffic of `(communication, is_hidden)` pairs, one after another."""
+    def traffic(self, communications: Iterable[tuple[Communication, float]]) -> Traffic:
+        """Return the traffic of `(communication, hidden share)` pairs, one after another."""
         exposed: dict[ParallelAxis, float] = {}
         hidden_s = 0.0
         bytes_L = np.zeros(len(self.network.topology.bandwidth_bytes_per_s_L))
-        for communication, is_hidden in communications:
+        for communication, hidden_share in communications:
             profile = self.profile(communication.kind, communication.axes)
             duration_s = communication.count * profile.duration_s(communication.size_bytes)
             bytes_L += communication.count * communication.size_bytes * profile.link_bytes_L
-            if is_hidden:
-                hidden_s += duration_s
-            else:
+            hidden_s += hidden_share * duration_s
+            if hidden_share < 1:
                 axis = communication.axes[0]
-                exposed[axis] = exposed.get(axis, 0.0) + duration_s
+                exposed[axis] = exposed.get(axis, 0.0) + (1 - hidden_share) * duration_s
         return Traffic(exposed_s=exposed, hidden_s=hidden_s, bytes_L=bytes_L)
+
+
+def repeated_share(recompute: Recompute, operator: Operator, software: Software) -> float:
+    """Return the share of an operator's forward that backward repeats."""
+    match recompute:
+        case Recompute.NONE:
+            return 0.0
+        case Recompute.FULL:
+            return 1.0
+        case Recompute.SELECTIVE:
+            share = software.selective_share
+            if operator.is_attention_core:
+                return 1.0 if share is None else 0.0
+            return share or 0.0
 
 
 def block_cost(
@@ -221,16 +237,22 @@ def block_cost(
     recompute = strategy.recompute if is_recomputable else Recompute.NONE
     parts = {part: Work() for part in Part}
     repeated = Work()
+    software = strategy.software
     for operator in graph.operators:
         for call in calls(operator, shard):
             cost = costs.operator(call)
             parts[call.part] = parts[call.part].plus(cost)
-            if call.part is Part.FORWARD and (
-                recompute is Recompute.FULL
-                or (recompute is Recompute.SELECTIVE and operator.is_attention_core)
-            ):
-                repeated = repeated.plus(cost)
+            if call.part is Part.FORWARD:
+                share = repeated_share(recompute, operator, software)
+                repeated = repeated.plus(Work().plus(cost).times(share))
     state = layer_state(graph, shard, recompute)
+    if software.cast_bytes:
+        num_bytes = software.cast_bytes * (state.parameters + state.expert_parameters)
+        cast = vector_cost(costs.die, num_bytes=num_bytes, flops=0.0, is_stream=True)
+        parts[Part.FORWARD] = parts[Part.FORWARD].plus(cast)
+        parts[Part.WEIGHT] = parts[Part.WEIGHT].plus(cast)
+        if recompute is Recompute.FULL:
+            repeated = repeated.plus(cast)
     state = replace(state, parameters=state.parameters + copied_parameters)
     inside = list(communications)
     forward = [each for each in inside if each.phase is Phase.FORWARD]
@@ -240,28 +262,39 @@ def block_cost(
     syncs = list(_syncs(strategy, costs, state))
     overlap = strategy.overlap
 
-    def with_syncs(phase: Phase, own: list[Communication]) -> Traffic:
-        marked = [(each, False) for each in own]
+    def inner(own: list[Communication]) -> Traffic:
+        return costs.traffic((each, hidden_share(each, overlap)) for each in own)
+
+    def sharded(phase: Phase) -> Traffic:
+        marked: list[tuple[Communication, float]] = []
         for each in syncs:
             if each.phase is phase:
                 is_weights = " weights " in each.name
-                marked.append((each, overlap.parameters if is_weights else overlap.gradients))
+                is_hidden = overlap.parameters if is_weights else overlap.gradients
+                marked.append((each, float(is_hidden)))
         return costs.traffic(marked)
 
-    gradients = costs.traffic((each, True) for each in syncs if each.phase is Phase.GRADIENTS)
-    weights = costs.traffic((each, True) for each in syncs if each.phase is Phase.OPTIMIZER)
+    forward_sync, backward_sync = sharded(Phase.FORWARD), sharded(Phase.BACKWARD)
+    gradients = costs.traffic((each, 1.0) for each in syncs if each.phase is Phase.GRADIENTS)
+    weights = costs.traffic((each, 1.0) for each in syncs if each.phase is Phase.OPTIMIZER)
     return BlockCost(
         forward=parts[Part.FORWARD],
         backward=parts[Part.BACKWARD],
         weight=parts[Part.WEIGHT],
         recompute=repeated,
-        forward_traffic=with_syncs(Phase.FORWARD, forward),
-        backward_traffic=with_syncs(Phase.BACKWARD, backward),
+        forward_traffic=inner(forward).plus(forward_sync),
+        backward_traffic=inner(backward).plus(backward_sync),
+        hidden_sync_s=forward_sync.hidden_s + backward_sync.hidden_s,
         gradient_s=gradients.hidden_s,
         parameter_s=weights.hidden_s,
         step_bytes_L=gradients.bytes_L + weights.bytes_L,
         state=state,
     )
+
+
+def hidden_share(communication: Communication, overlap: OverlapPolicy) -> float:
+    """Return how much of an exchange inside a layer runs behind compute."""
+    return overlap.tensor if communication.axes == TP else 0.0
 
 
 def _syncs(strategy: Strategy, costs: Costs, state: LayerState) -> Iterable[Communication]:

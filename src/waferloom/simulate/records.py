@@ -29,6 +29,7 @@ class TimePart(StrEnum):
     CONTENTION = "links and hidden communication that outlast compute"
     BUBBLE = "bubble"
     OPTIMIZER = "optimizer"
+    STRAGGLERS = "waiting for the slowest device"
 
 
 class EnergyPart(StrEnum):

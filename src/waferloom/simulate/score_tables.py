@@ -27,6 +27,7 @@ from waferloom.parallel.communications import (
 )
 from waferloom.parallel.memory import tied_copy_parameters
 from waferloom.parallel.sharding import Shard, is_kept
+from waferloom.parallel.software import IDEAL, Software
 from waferloom.parallel.stages import stages_of
 from waferloom.parallel.strategy import (
     ParallelDegrees,
@@ -34,6 +35,7 @@ from waferloom.parallel.strategy import (
     ScheduleName,
     Strategy,
 )
+from waferloom.simulate.block_cost import repeated_share
 from waferloom.simulate.die_parameters import DieParameters
 from waferloom.simulate.operator_time import attention_costs, matmul_costs, vector_costs
 from waferloom.workload.job import AttentionStorage, Training
@@ -99,7 +101,8 @@ class BlockTables:
     B block; 3 recompute policy; P phase (forward, backward); C inner channel.
 
     Attributes:
-        compute_s_QSMB4: Forward, backward, weight-gradient and attention-core forward time.
+        compute_s_QSMB4: Time of forward, backward and weight gradients, and what selective
+            recomputation repeats.
         saved_bytes_QSMB3: Activations kept per micro-batch.
         recomputed_bytes_QSMB3: Activations alive only during recomputation.
         parameters_QB: Parameters outside routed experts.
@@ -135,19 +138,28 @@ def block_tables(
     die: DieParameters,
     shardings: Sequence[Sharding],
     micro_batch_sizes: Sequence[int],
+    software: Software = IDEAL,
 ) -> BlockTables:
-    """Work out every block for every sharding and micro-batch size."""
+    """Work out every block for every sharding and micro-batch size.
+
+    Args:
+        job: What is trained.
+        die: As the software makes use of it (`step.die_of`).
+        shardings: Axis Q.
+        micro_batch_sizes: Axis M.
+        software: Its casts and selective recomputation.
+    """
     num_q, num_m = len(shardings), len(micro_batch_sizes)
     shape = (num_q, 2, num_m)
     keys = _Keys.of(job, shardings, micro_batch_sizes)
     compute = np.zeros((*shape, len(Block), 4))
     for block, graph in _graphs(job):
         for operator in graph.operators:
-            for part, duration_K in enumerate(_durations(operator, keys, job, die)):
+            durations = _durations(operator, keys, job, die)
+            for part, duration_K in enumerate(durations):
                 compute[..., block, part] += duration_K.reshape(shape)
-            if operator.is_attention_core:
-                forward_K = _durations(operator, keys, job, die)[0]
-                compute[..., block, 3] += forward_K.reshape(shape)
+            share = repeated_share(Recompute.SELECTIVE, operator, software)
+            compute[..., block, 3] += share * durations[0].reshape(shape)
     num_b = len(Block)
     tables = BlockTables(
         compute_s_QSMB4=compute,
@@ -161,6 +173,7 @@ def block_tables(
         message_bytes_QSM=np.zeros(shape),
     )
     _fill_state(tables, keys, job)
+    _fill_casts(tables, die, software)
     _fill_exchanges(tables, job, shardings, micro_batch_sizes)
     return tables
 
@@ -335,6 +348,19 @@ def _fill_state(tables: BlockTables, keys: _Keys, job: Training) -> None:
                     kept = is_kept(activation.saved_until, policy)
                     table = tables.saved_bytes_QSMB3 if kept else tables.recomputed_bytes_QSMB3
                     table[..., block, r] += size
+
+
+def _fill_casts(tables: BlockTables, die: DieParameters, software: Software) -> None:
+    """Add the casts of weights before forward, and of gradients after their matmuls."""
+    if not software.cast_bytes:
+        return
+    for block in Block:
+        held_Q = tables.parameters_QB[:, block] + tables.expert_parameters_QB[:, block]
+        duration_Q = vector_costs(
+            die, software.cast_bytes * held_Q, np.zeros_like(held_Q), is_stream=True
+        ).duration_s
+        for part in (0, 2):
+            tables.compute_s_QSMB4[..., block, part] += duration_Q[:, None, None]
 
 
 def _local_parameters(operator: Operator, keys: _Keys, job: Training) -> Floats:

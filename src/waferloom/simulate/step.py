@@ -4,9 +4,10 @@ A pipeline rank runs its blocks one after another. Inside a pass, tensor, contex
 communication waits for compute and is waited for (exposed); ZeRO traffic and stage messages run
 behind compute where the overlap policy says so. A pass takes
 
-    max(compute + exposed, hidden, busiest link)
+    max(compute + exposed + interference * hidden, hidden, busiest link)
 
-so that hidden and exposed traffic contend for links. With `n` micro-batches, `t_s` the time of one
+so that hidden and exposed traffic contend for links, and hidden traffic slows compute by as much as
+the software says (`parallel.software`). With `n` micro-batches, `t_s` the time of one
 on rank `s`, and `fill_s` the schedule's share of the bubble (`parallel.pipelines`), the pipeline
 takes
 
@@ -18,12 +19,11 @@ the last block of the last backward, weight gathers behind all but the first blo
 forward.
 
 Known limits: the same link loads are assumed on every rank's pass; embedding gradients of a tied
-model are not exchanged between first and last rank; host input, logging and stragglers are not
-modelled.
+model are not exchanged between first and last rank; host input and logging are not modelled.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -42,6 +42,7 @@ from waferloom.parallel.communications import (
 from waferloom.parallel.memory import MemoryBreakdown, stage_memory, tied_copy_parameters
 from waferloom.parallel.pipelines import SCHEDULES, StageTimes
 from waferloom.parallel.sharding import Shard, shard_of
+from waferloom.parallel.software import IDEAL, Software
 from waferloom.parallel.stages import Stage, stages_of
 from waferloom.parallel.strategy import ScheduleName, Strategy, Violation
 from waferloom.simulate.block_cost import BlockCost, Costs, Traffic, Work, block_cost
@@ -158,7 +159,7 @@ class Setting:
         return self.scenario.job
 
 
-def simulate(plan: Plan, *, network: Network | None = None) -> StepReport:
+def simulate_plan(plan: Plan, *, network: Network | None = None) -> StepReport:
     """Score a plan.
 
     Args:
@@ -235,23 +236,33 @@ def layout_ranks(layout: Layout) -> NDArray[np.int64]:
 
 def peak_flops_per_s(scenario: Scenario) -> float:
     """Return the peak of all live dies in the job's number format, dead cores left out."""
-    params = _die(scenario)
+    params = die_of(scenario)
     nominal = scenario.system.die.peak_flops_per_s[params.dtype]
     alive = params.num_cores / scenario.system.die.cores.num_cores
     return scenario.system.num_live_dies * nominal * alive
 
 
-def _die(scenario: Scenario) -> DieParameters:
-    return die_parameters(
+def die_of(scenario: Scenario, software: Software = IDEAL) -> DieParameters:
+    """Return the operator model of a die, as the software makes use of it."""
+    die = die_parameters(
         scenario.system.die,
         scenario.job.precision.compute,
         dead_core_fraction=scenario.system.defects.dead_core_fraction,
+    )
+    return replace(
+        die,
+        attention_forward_flops_per_s=die.attention_forward_flops_per_s
+        * software.attention_forward,
+        attention_backward_flops_per_s=die.attention_backward_flops_per_s
+        * software.attention_backward,
+        # as much traffic more as time
+        vector_dram_bytes_per_s=die.vector_dram_bytes_per_s / software.vector_traffic,
     )
 
 
 def _costs(setting: Setting) -> Costs:
     return Costs(
-        die=_die(setting.scenario),
+        die=die_of(setting.scenario, setting.strategy.software),
         precision=setting.job.precision,
         network=setting.network,
         layout=setting.layout,
@@ -321,7 +332,7 @@ def _stage_cost(
     none = Traffic(exposed_s={}, hidden_s=0.0, bytes_L=np.zeros_like(message.bytes_L))
     forward = backward = weight = recompute = Work()
     forward_traffic = backward_traffic = none
-    gradient_s = parameter_s = parameters = expert_parameters = 0.0
+    gradient_s = parameter_s = hidden_sync_s = parameters = expert_parameters = 0.0
     for cost, count in blocks:
         forward = forward.plus(cost.forward.times(count))
         backward = backward.plus(cost.backward.times(count))
@@ -329,11 +340,11 @@ def _stage_cost(
         recompute = recompute.plus(cost.recompute.times(count))
         forward_traffic = forward_traffic.plus(cost.forward_traffic, count)
         backward_traffic = backward_traffic.plus(cost.backward_traffic, count)
+        hidden_sync_s += count * cost.hidden_sync_s
         gradient_s += count * cost.gradient_s
         parameter_s += count * cost.parameter_s
         parameters += count * cost.state.parameters
         expert_parameters += count * cost.state.expert_parameters
-    hidden_sync_s = forward_traffic.hidden_s + backward_traffic.hidden_s
     # one message in (or out) per chunk and pass
     num_messages = setting.strategy.num_model_chunks
     is_hidden = setting.strategy.overlap.pipeline
@@ -345,6 +356,7 @@ def _stage_cost(
     forward_traffic = forward_traffic.plus(border, num_messages)
     backward_traffic = backward_traffic.plus(border, num_messages)
     bandwidth_L = costs.network.topology.bandwidth_bytes_per_s_L
+    interference = setting.strategy.software.interference
     return StageCost(
         stage=stage,
         num_blocks=sum(count for _, count in blocks),
@@ -359,18 +371,20 @@ def _stage_cost(
         hidden_sync_s=hidden_sync_s,
         parameters=parameters,
         expert_parameters=expert_parameters,
-        forward_s=_pass_s(forward.duration_s, forward_traffic, bandwidth_L),
+        forward_s=_pass_s(forward.duration_s, forward_traffic, bandwidth_L, interference),
         backward_s=_pass_s(
             backward.duration_s + weight.duration_s + recompute.duration_s,
             backward_traffic,
             bandwidth_L,
+            interference,
         ),
     )
 
 
-def _pass_s(compute_s: float, traffic: Traffic, bandwidth_L: Floats) -> float:
+def _pass_s(compute_s: float, traffic: Traffic, bandwidth_L: Floats, interference: float) -> float:
     busiest_s = float(np.max(traffic.bytes_L / bandwidth_L, initial=0.0))
-    return max(compute_s + traffic.total_exposed_s, traffic.hidden_s, busiest_s)
+    slowed_s = compute_s + interference * traffic.hidden_s
+    return max(slowed_s + traffic.total_exposed_s, traffic.hidden_s, busiest_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -411,8 +425,8 @@ def _update_s(setting: Setting, cost: StageCost, costs: Costs) -> float:
     held += cost.expert_parameters / (degrees.expert_dp if is_sharded else 1)
     state_bytes = precision.master_weight_bytes + precision.optimizer_bytes
     moved = held * (precision.gradient_bytes + 2 * state_bytes + precision.weight_bytes)
-    cost = vector_cost(costs.die, num_bytes=moved, flops=UPDATE_FLOPS * held, is_stream=True)
-    return cost.duration_s
+    flops = UPDATE_FLOPS * held
+    return vector_cost(costs.die, num_bytes=moved, flops=flops, is_stream=True).duration_s
 
 
 def _time_parts(
@@ -446,6 +460,8 @@ def _time_parts(
     tail = _tail(setting, stages, costs)
     parts[TimePart.DP] += tail.communication_s
     parts[TimePart.OPTIMIZER] = tail.optimizer_s
+    slowest_of = strategy.software.slowest_of(strategy.degrees.num_ranks)
+    parts[TimePart.STRAGGLERS] = (slowest_of - 1.0) * sum(parts.values())
     return parts
 
 
