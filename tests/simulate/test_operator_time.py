@@ -1,6 +1,9 @@
 """The operator model against its plain twin, against its own bounds and against hand counts."""
 
 import math
+import tomllib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waferloom.errors import SpecError
+from waferloom.hardware.library import system
 from waferloom.hardware.spec import (
     CoreArraySpec,
     Dataflow,
@@ -255,3 +259,105 @@ def test_a_format_the_die_lacks_is_named() -> None:
 def test_wrong_sizes_are_refused(sizes: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         matmul_cost(DIES[0], **sizes)
+
+
+GOLDEN = tomllib.loads(
+    (Path(__file__).parents[1] / "golden/operators.toml").read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize(
+    "row",
+    GOLDEN["row"],
+    ids=lambda row: "-".join(str(value) for value in list(row.values())[:7]),
+)
+def test_published_times_are_met(row: dict[str, Any]) -> None:
+    is_sustained = row.get("is_sustained", False)
+    params = die_parameters(
+        system(row["preset"]).die, row.get("dtype", "bf16"), is_sustained=is_sustained
+    )
+    match row["kind"]:
+        case "matmul":
+            wide = Dtype(row["dtype"]).bytes_per_element
+            cost = matmul_cost(params, m=row["m"], n=row["n"], k=row["k"], bytes_in=wide)
+            found = cost.duration_s
+        case "vector":
+            cost = vector_cost(
+                params, num_bytes=row["num_bytes"], flops=0, is_stream=row["is_stream"]
+            )
+            found = cost.duration_s
+        case kind:
+            cost = attention_cost(
+                params,
+                num_queries=row["num_queries"],
+                num_keys=row["num_keys"],
+                num_heads=row["num_heads"],
+                num_kv_heads=row["num_kv_heads"],
+                head_dim_qk=row["head_dim"],
+                head_dim_v=row["head_dim"],
+                batch=row["batch"],
+                is_causal=True,
+                is_stored=False,
+                is_backward=False,
+            )
+            kv_bytes = 4 * row["batch"] * row["num_keys"] * row["num_kv_heads"] * row["head_dim"]
+            # The measured call of a prompt also writes keys and values into a paged cache.
+            written = vector_cost(params, num_bytes=2 * kv_bytes * (kind == "prompt"), flops=0)
+            found = cost.duration_s + written.dram_s
+    assert found == pytest.approx(row["expected"], rel=row["rel_tol"], abs=0), row["why_tol"]
+
+
+def test_the_streamed_175b_layer_of_temp_takes_what_a_hand_count_says() -> None:
+    # FFN1 of GPT-3 175B (12288 x 49152) streamed over 16 dies, 8192 tokens on each: one round.
+    ideal = system("temp-6x8").die.model_copy(update={"efficiency": EfficiencySpec()})
+    cost = matmul_cost(die_parameters(ideal, "fp16"), m=8192, k=12288, n=49152 // 16)
+    assert cost.compute_s == pytest.approx(344e-6, rel=0.01)
+    # 201 MB of inputs, 75.5 MB of weights and 50 MB of outputs, each once: 80 MB hold the outputs.
+    assert cost.dram_bytes == 2 * (8192 * 12288 + 12288 * 3072 + 8192 * 3072)
+    assert cost.dram_s == pytest.approx(327e-6, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "lowest", "highest"),
+    [
+        (8192, 1024, 0.9, 0.95),
+        (8192, 3072, 0.9, 0.95),
+        (2048, 1024, 0.85, 0.95),
+        (341, 49152, 0.8, 0.95),
+        (16, 1024, 0.0, 0.25),
+    ],
+)
+def test_shards_of_a_large_matmul_use_a_wafer_die_soberly(
+    m: int, n: int, lowest: float, highest: float
+) -> None:
+    die = system("temp-6x8").die
+    cost = matmul_cost(die_parameters(die, "fp16"), m=m, n=n, k=12288)
+    assert lowest < cost.flops / cost.compute_s / die.peak_flops_per_s[Dtype.FP16] <= highest
+
+
+def test_a_core_takes_every_operand_in_at_least_once() -> None:
+    """However tiles are grouped, what all cores take in covers both operands."""
+    params = die_parameters(system("temp-6x8").die, "fp16")
+    for m, n, k in ((1, 12288, 4096), (4096, 4096, 4096), (64, 64, 100_000), (333, 7, 5000)):
+        cost = matmul_cost(params, m=m, n=n, k=k)
+        assert cost.sram_bytes >= 2 * (m * k + k * n + m * n)
+
+
+def test_a_short_run_clocks_higher_and_a_long_one_is_throttled() -> None:
+    die = system("dgx-h100").die
+    short, busy = (die_parameters(die, "bf16", is_sustained=each) for each in (False, True))
+    assert busy.core_flops_per_s < short.core_flops_per_s
+    small, large = ({"m": size, "n": size, "k": size} for size in (2048, 16384))
+    for sizes in (small, large):
+        assert matmul_cost(short, **sizes).duration_s < matmul_cost(busy, **sizes).duration_s
+    rate = [
+        matmul_cost(short, **sizes).flops / matmul_cost(short, **sizes).compute_s
+        for sizes in (small, large)
+    ]
+    assert matmul_cost(short, **small).compute_s < die.efficiency.burst_s
+    assert rate[1] < matmul_flops_per_s_limit(short) * (die.efficiency.throttled_clock + 0.02)
+
+
+def test_no_kernel_streams_faster_than_memory() -> None:
+    with pytest.raises(ValueError, match=r"vector_dram = 0.9 must not exceed dram = 0.8"):
+        EfficiencySpec(dram=0.8, vector_dram=0.9)

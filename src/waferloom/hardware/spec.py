@@ -93,6 +93,9 @@ class CoreArraySpec(Spec):
             takes fewer in; not on GPUs, whose tile is already what a core can hold.
         attention_block: Queries of one work item of fused attention, and keys of one of its steps.
         attention_fill: Steps that each work item of fused attention wastes starting and ending.
+        attention_tail: How long cores wait for the last work item of causal attention, whose items
+            differ in length, over the longest item: about a half where items are handed out as
+            cores fall idle, one and more where they are dealt out beforehand.
     """
 
     rows: int = Field(gt=0)
@@ -106,6 +109,7 @@ class CoreArraySpec(Spec):
     has_sram_blocks: bool = True
     attention_block: tuple[Size, Size] = (128, 128)
     attention_fill: float = Field(default=0.0, ge=0)
+    attention_tail: float = Field(default=0.5, ge=0)
 
     @property
     def num_cores(self) -> int:

@@ -47,9 +47,10 @@ SOFTMAX: Final = 18
 QUERY_BLOCK: Final = 19
 KEY_BLOCK: Final = 20
 ATTENTION_FILL: Final = 21
-LAUNCH: Final = 22
-SPLIT_K: Final = 23
-ATTENTION_LAUNCH: Final = 24
+ATTENTION_TAIL: Final = 22
+LAUNCH: Final = 23
+SPLIT_K: Final = 24
+ATTENTION_LAUNCH: Final = 25
 
 
 @kernel
@@ -237,7 +238,7 @@ def flash_attention(
         core_steps = ceil(items * pieces / p[NUM_CORES]) * (longest + fill)
     elif is_causal:
         mean_steps = (items_per_block * steps + items * fill) / p[NUM_CORES]
-        core_steps = max(mean_steps + longest / 2.0, longest + fill)
+        core_steps = max(mean_steps + p[ATTENTION_TAIL] * longest, longest + fill)
     else:
         core_steps = ceil(items / p[NUM_CORES]) * (longest + fill)
     rate = p[ATTENTION_BACKWARD] if is_backward else p[ATTENTION_FORWARD]

@@ -312,10 +312,8 @@ def flash_attention(
         longest = math.ceil(longest / pieces)
         core_steps = math.ceil(items * pieces / params.num_cores) * (longest + fill)
     elif is_causal:
-        # Uneven items are taken one by one as cores fall idle; on average the last one to start
-        # ends half of its length after the mean.
         mean_steps = (items_per_block * steps + items * fill) / params.num_cores
-        core_steps = max(mean_steps + longest / 2.0, longest + fill)
+        core_steps = max(mean_steps + params.attention_tail * longest, longest + fill)
     else:
         core_steps = math.ceil(items / params.num_cores) * (longest + fill)
     rate = (

@@ -38,6 +38,7 @@ FIELDS: Final = (
     "query_block",
     "key_block",
     "attention_fill",
+    "attention_tail",
     "launch_s",
     "split_k_s",
     "attention_launch_s",
@@ -76,6 +77,7 @@ class DieParameters:
         query_block: Queries of one work item of fused attention.
         key_block: Keys of one step of it.
         attention_fill: Steps that each work item wastes.
+        attention_tail: Wait for the last work item, over the longest one.
         launch_s: Cost of starting one operator.
         split_k_s: Extra cost of splitting the contracted dimension.
         attention_launch_s: Cost of starting one fused attention.
@@ -104,6 +106,7 @@ class DieParameters:
     query_block: int
     key_block: int
     attention_fill: float
+    attention_tail: float
     launch_s: float
     split_k_s: float
     attention_launch_s: float
@@ -195,6 +198,7 @@ def die_parameters(
         query_block=cores.attention_block[0],
         key_block=cores.attention_block[1],
         attention_fill=cores.attention_fill,
+        attention_tail=cores.attention_tail,
         launch_s=efficiency.launch_s,
         split_k_s=efficiency.split_k_s,
         attention_launch_s=(
