@@ -6,6 +6,43 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CollectiveLibrary:
+    """What a library of collectives reaches of the links; the defaults are ideal.
+
+    "Inside" is a node, wafer or slice; "across" is a group with members in several of them.
+
+    Attributes:
+        inside_efficiency: Sustained over peak bandwidth of links.
+        inside_latency_s: Start of one collective, beside the latency of its links.
+        across_efficiency: The same across.
+        across_latency_s: The same across.
+    """
+
+    inside_efficiency: float = 1.0
+    inside_latency_s: float = 0.0
+    across_efficiency: float = 1.0
+    across_latency_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ValueError: A number is out of range.
+        """
+        for name in ("inside_efficiency", "across_efficiency"):
+            if not 0 < getattr(self, name) <= 1:
+                msg = f"{name} must be in (0, 1], found {getattr(self, name):g}"
+                raise ValueError(msg)
+        for name in ("inside_latency_s", "across_latency_s"):
+            if not 0 <= getattr(self, name) < math.inf:
+                msg = f"{name} must be at least 0, found {getattr(self, name):g}"
+                raise ValueError(msg)
+
+
+IDEAL_LIBRARY: Final = CollectiveLibrary()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Software:
     """A training stack; the defaults are one that wastes nothing.
 
@@ -25,6 +62,7 @@ class Software:
             takes cores and memory bandwidth from it.
         jitter: Standard deviation of a device's step time over its mean; a step waits for the
             slowest device.
+        collectives: The library of collectives.
     """
 
     attention_forward: float = 1.0
@@ -35,6 +73,7 @@ class Software:
     selective_share: float | None = None
     interference: float = 0.0
     jitter: float = 0.0
+    collectives: CollectiveLibrary = IDEAL_LIBRARY
 
     def __post_init__(self) -> None:
         """Check the numbers.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waferloom.communication import CollectiveKind, Communication, ParallelAxis, Phase
-from waferloom.mapping.layout import TP, Axes, Layout, Network
+from waferloom.mapping.layout import TP, Axes, Groups, Layout, Network
 from waferloom.network.profile import CollectiveProfile
 from waferloom.parallel.communications import GRADIENT_AXES, gradient_communications
 from waferloom.parallel.sharding import (
@@ -23,7 +23,7 @@ from waferloom.parallel.sharding import (
     calls,
     layer_state,
 )
-from waferloom.parallel.software import Software
+from waferloom.parallel.software import IDEAL_LIBRARY, CollectiveLibrary, Software
 from waferloom.parallel.strategy import OverlapPolicy, Recompute, Strategy
 from waferloom.simulate.die_parameters import DieParameters
 from waferloom.simulate.operator_cost import OperatorCost
@@ -134,6 +134,7 @@ class Costs:
         precision: Bytes per element.
         network: Links and collectives.
         layout: Dies of the ranks.
+        library: What collectives reach of the links.
         profiles: The collectives asked for so far.
     """
 
@@ -141,6 +142,7 @@ class Costs:
     precision: Precision
     network: Network
     layout: Layout
+    library: CollectiveLibrary = IDEAL_LIBRARY
     profiles: dict[tuple[CollectiveKind, Axes], CollectiveProfile] = field(
         default_factory=dict[tuple[CollectiveKind, Axes], CollectiveProfile]
     )
@@ -179,7 +181,10 @@ class Costs:
     def profile(self, kind: CollectiveKind, axes: Axes) -> CollectiveProfile:
         """Return a collective on the actual dies."""
         if (kind, axes) not in self.profiles:
-            self.profiles[kind, axes] = self.network.profile(kind, self.layout.groups(axes))
+            groups = self.layout.groups(axes)
+            self.profiles[kind, axes] = sustained(
+                self.network.profile(kind, groups), self.network, groups, self.library
+            )
         return self.profiles[kind, axes]
 
     def traffic(self, communications: Iterable[tuple[Communication, float]]) -> Traffic:
@@ -196,6 +201,25 @@ class Costs:
                 axis = communication.axes[0]
                 exposed[axis] = exposed.get(axis, 0.0) + (1 - hidden_share) * duration_s
         return Traffic(exposed_s=exposed, hidden_s=hidden_s, bytes_L=bytes_L)
+
+
+def sustained(
+    profile: CollectiveProfile, network: Network, groups: Groups, library: CollectiveLibrary
+) -> CollectiveProfile:
+    """Return a collective with the bandwidth and the start-up time that a library reaches."""
+    if library == IDEAL_LIBRARY:
+        return profile
+    domain_GN = network.topology.domain_D[groups]
+    is_across = bool(np.any(domain_GN != domain_GN[:, :1]))
+    efficiency = library.across_efficiency if is_across else library.inside_efficiency
+    start_s = library.across_latency_s if is_across else library.inside_latency_s
+    return replace(
+        profile,
+        path_latency_s=profile.path_latency_s + start_s,
+        path_s_per_byte=profile.path_s_per_byte / efficiency,
+        link_latency_s=profile.link_latency_s + start_s,
+        link_s_per_byte=profile.link_s_per_byte / efficiency,
+    )
 
 
 def repeated_share(recompute: Recompute, operator: Operator, software: Software) -> float:

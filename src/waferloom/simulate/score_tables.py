@@ -27,7 +27,7 @@ from waferloom.parallel.communications import (
 )
 from waferloom.parallel.memory import tied_copy_parameters
 from waferloom.parallel.sharding import Shard, is_kept
-from waferloom.parallel.software import IDEAL, Software
+from waferloom.parallel.software import IDEAL, IDEAL_LIBRARY, CollectiveLibrary, Software
 from waferloom.parallel.stages import stages_of
 from waferloom.parallel.strategy import (
     ParallelDegrees,
@@ -35,7 +35,7 @@ from waferloom.parallel.strategy import (
     ScheduleName,
     Strategy,
 )
-from waferloom.simulate.block_cost import repeated_share
+from waferloom.simulate.block_cost import repeated_share, sustained
 from waferloom.simulate.die_parameters import DieParameters
 from waferloom.simulate.operator_time import attention_costs, matmul_costs, vector_costs
 from waferloom.workload.job import AttentionStorage, Training
@@ -471,7 +471,11 @@ class ProfileTables:
 
 
 def profile_tables(
-    network: Network, placed: Sequence[tuple[str, ParallelDegrees]], *, has_experts: bool
+    network: Network,
+    placed: Sequence[tuple[str, ParallelDegrees]],
+    *,
+    has_experts: bool,
+    library: CollectiveLibrary = IDEAL_LIBRARY,
 ) -> ProfileTables:
     """Look up every collective that the placed degrees can use."""
     bandwidth_L = network.topology.bandwidth_bytes_per_s_L
@@ -491,13 +495,14 @@ def profile_tables(
             for c in channels:
                 profile = network.profile(CHANNELS[c][0], groups)
                 if id(profile) not in row_of:
+                    reached = sustained(profile, network, groups, library)
                     row_of[id(profile)] = len(pieces)
                     pieces.append(
                         (
-                            profile.path_latency_s,
-                            profile.path_s_per_byte,
-                            profile.link_latency_s,
-                            profile.link_s_per_byte,
+                            reached.path_latency_s,
+                            reached.path_s_per_byte,
+                            reached.link_latency_s,
+                            reached.link_s_per_byte,
                         )
                     )
                     links.append(profile.link_bytes_L / bandwidth_L)

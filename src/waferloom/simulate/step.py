@@ -266,6 +266,7 @@ def _costs(setting: Setting) -> Costs:
         precision=setting.job.precision,
         network=setting.network,
         layout=setting.layout,
+        library=setting.strategy.software.collectives,
     )
 
 
