@@ -548,3 +548,69 @@ def pairs_profile(
         _raise(path_G2, g, fixed, route_s_per_byte(network, path_H, hops), reference)
         add_flow(network, loads, source, path_H, hops, 1.0, zero_2, zero_2, reference)
     return -1
+
+
+@kernel
+def rounds_profile(
+    network: Network,
+    groups_XN: Ints,
+    partner_KN: Ints,
+    share_K: Floats,
+    reference: float,
+    path_X2: Floats,
+    loads: Loads,
+) -> int:
+    """Add rounds in which every member sends to one partner, after all that it received before.
+
+    Args:
+        network: Routes.
+        groups_XN: Groups of one size, by position.
+        partner_KN: Position to which each position sends in each round.
+        share_K: Bytes of a round's messages per byte of size.
+        reference: Bytes at which costs are compared.
+        path_X2: Raised to the critical path.
+        loads: Added to.
+
+    Returns:
+        A die pair without route as in `ring_paths`, or -1.
+    """
+    path_H = np.empty(network.max_hops, dtype=np.int64)
+    num_rounds, n = partner_KN.shape
+    cost_KN2 = np.empty((num_rounds, n, 2))
+    start_KN2 = np.empty((num_rounds, n, 2))
+    for g in range(groups_XN.shape[0]):
+        ready_N2 = np.zeros((n, 2))
+        for k in range(num_rounds):
+            start_KN2[k] = ready_N2
+            for p in range(n):
+                source, destination = groups_XN[g, p], groups_XN[g, partner_KN[k, p]]
+                hops = route_into(network, source, destination, path_H)
+                if hops < 0:
+                    return source * network.domain_D.size + destination
+                cost_KN2[k, p, 0] = route_latency_s(network, path_H, hops)
+                cost_KN2[k, p, 1] = share_K[k] * route_s_per_byte(network, path_H, hops)
+            for p in range(n):
+                arrival_2 = start_KN2[k, p] + cost_KN2[k, p]
+                _raise(ready_N2, partner_KN[k, p], arrival_2[0], arrival_2[1], reference)
+                _raise(path_X2, g, arrival_2[0], arrival_2[1], reference)
+        follows_N2 = np.zeros((n, 2))
+        for k in range(num_rounds - 1, -1, -1):
+            tail_N2 = follows_N2.copy()
+            for p in range(n):
+                to = partner_KN[k, p]
+                hops = route_into(network, groups_XN[g, p], groups_XN[g, to], path_H)
+                add_flow(
+                    network,
+                    loads,
+                    groups_XN[g, p],
+                    path_H,
+                    hops,
+                    share_K[k],
+                    (start_KN2[k, p, 0], start_KN2[k, p, 1]),
+                    (tail_N2[to, 0], tail_N2[to, 1]),
+                    reference,
+                )
+            for p in range(n):
+                then_2 = cost_KN2[k, p] + tail_N2[partner_KN[k, p]]
+                _raise(follows_N2, p, then_2[0], then_2[1], reference)
+    return -1

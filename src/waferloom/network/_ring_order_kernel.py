@@ -76,7 +76,7 @@ def order_members(
             cycle(grid_AB, by_rows, ring_GN[g])
         else:
             ring_GN[g, :n] = line_GN[g, :n]
-        if can_improve and n > 3 and (improve_all or not is_product):
+        if can_improve and n > 2 and (improve_all or not is_product):
             two_opt(line_GN[g], n, False, hops_DD)
             two_opt(ring_GN[g], n, True, hops_DD)
 

@@ -36,7 +36,8 @@ __all__ = [
 ]
 
 BEST: Final = "best"
-_NEVER_BEST: Final = frozenset({"one_way_ring"})  # the two-way ring is never slower
+# Never faster than the two-way ring, halving-doubling and direct, which `best` does consider.
+_NEVER_BEST: Final = frozenset({"one_way_ring", "double_binary_tree", "relay"})
 MOST_DIRECT_PEERS: Final = 128
 """`best` considers direct reductions up to this many members. An assumption: issuing a message
 costs a device some tenths of a microsecond, so that beyond it what one latency saves is spent on

@@ -68,9 +68,9 @@ def add_ring(
     dies: IntArray,
     shards: Shards,
     chunk_bytes: float,
-    depends: int | None = None,
+    depends: IntArray | int | None = None,
 ) -> IntArray:
-    """Add one ring in one direction; return its last flows.
+    """Add one ring in one direction; return the last flow into each of `dies`.
 
     Args:
         builder: Receives the flows.
@@ -78,12 +78,12 @@ def add_ring(
         dies: In order of travel.
         shards: The slots that each of `dies` owns.
         chunk_bytes: Bytes of one of them.
-        depends: A flow that the first sends wait for.
+        depends: A flow that all first sends wait for, or one for each of `dies`.
     """
     n = dies.size
-    wait = np.full(n, -1 if depends is None else depends)
+    wait = np.broadcast_to(np.asarray(-1 if depends is None else depends), (n,))
     if n < 2:
-        return np.array([] if depends is None else [depends], dtype=np.int64)
+        return wait[wait >= 0]
     if kind is not CollectiveKind.ALL_GATHER:
         wait = _steps(builder, dies, shards, chunk_bytes, wait, Action.REDUCE)
     if kind is not CollectiveKind.REDUCE_SCATTER:

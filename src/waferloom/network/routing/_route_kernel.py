@@ -93,12 +93,18 @@ def fill_routes(
 
 @kernel
 def dimension_order_port(
-    here_3: Ints, there_3: Ints, shape_3: Ints, wraps_3: Bools, order_3: Ints
+    here_3: Ints,
+    there_3: Ints,
+    shape_3: Ints,
+    wraps_3: Bools,
+    order_3: Ints,
+    balances_ties: bool,
 ) -> int:
     """Return the port that leads one step along the first dimension still to go, -1 on arrival.
 
-    Around a ring the shorter way is taken; of two equal ways, the positive one from even places
-    (sum of coordinates) and the negative one from odd places, so that neither fills up alone.
+    Around a ring the shorter way is taken; of two equal ways, the positive one, or, to balance
+    ties, the positive one from even places (sum of coordinates) and the negative one from odd
+    places, so that neither fills up alone.
     """
     for i in range(3):
         dim = order_3[i]
@@ -111,7 +117,7 @@ def dimension_order_port(
             behind = shape_3[dim] - ahead
             forward = ahead < behind
             if ahead == behind:
-                forward = (here_3[0] + here_3[1] + here_3[2]) % 2 == 0
+                forward = not balances_ties or (here_3[0] + here_3[1] + here_3[2]) % 2 == 0
         return 2 * (2 - dim) + (0 if forward else 1)
     return -1
 
@@ -125,6 +131,7 @@ def fill_dimension_order(
     shape_3: Ints,
     wraps_3: Bools,
     order_3: Ints,
+    balances_ties: bool,
     same_lattice: bool,
     next_link_ND: ShortInts,
 ) -> None:
@@ -138,6 +145,7 @@ def fill_dimension_order(
         shape_3: Of the lattice.
         wraps_3: Which dimensions close.
         order_3: Dimensions, first to be walked first.
+        balances_ties: See `dimension_order_port`.
         same_lattice: All dies are on one lattice whatever their domain (wafers of a grid).
         next_link_ND: Written for the dies' rows and for the fabric's (the last node), if present.
     """
@@ -150,7 +158,9 @@ def fill_dimension_order(
             if s == d or not is_live_D[s]:
                 continue
             if same_lattice or domain_D[s] == domain_D[d]:
-                port = dimension_order_port(lattice_D3[s], lattice_D3[d], shape_3, wraps_3, order_3)
+                port = dimension_order_port(
+                    lattice_D3[s], lattice_D3[d], shape_3, wraps_3, order_3, balances_ties
+                )
             else:
                 port = 8
             next_link_ND[s, d] = port_link_DP[s, port]

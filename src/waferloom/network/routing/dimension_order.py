@@ -41,14 +41,17 @@ class DimensionOrderRouting:
     Attributes:
         name: Key in `ROUTING`.
         order: Dimensions (0 depth, 1 row, 2 column), first to be walked first.
+        balances_ties: Half way round a ring, leave even places forwards and odd places backwards;
+            otherwise all forwards, as some simulators do.
     """
 
     name: str
     order: tuple[int, int, int]
+    balances_ties: bool = True
 
     def network(self, topology: Topology) -> Network:
         """Return the next-link table (built once per topology) and the topology's arrays."""
-        return _network(topology, self.order)
+        return _network(topology, self.order, self.balances_ties)
 
     def routes(self, topology: Topology, source_F: IntArray, destination_F: IntArray) -> Routes:
         """Return the route of every pair of dies.
@@ -96,9 +99,9 @@ def raise_no_route(topology: Topology, source: int, destination: int) -> NoRetur
 
 
 @lru_cache(maxsize=_CACHED_TOPOLOGIES)
-def _network(topology: Topology, order: tuple[int, int, int]) -> Network:
+def _network(topology: Topology, order: tuple[int, int, int], balances_ties: bool) -> Network:
     return Network(
-        next_link_ND=_next_links(topology, order),
+        next_link_ND=_next_links(topology, order, balances_ties),
         port_link_DP=topology.port_link_DP,
         domain_D=topology.domain_D,
         destination_L=topology.destination_L,
@@ -109,7 +112,7 @@ def _network(topology: Topology, order: tuple[int, int, int]) -> Network:
 
 
 def _next_links(
-    topology: Topology, order: tuple[int, int, int]
+    topology: Topology, order: tuple[int, int, int], balances_ties: bool
 ) -> np.ndarray[tuple[int, int], np.dtype[np.int32]]:
     if not topology.has_lattice:
         return np.empty((0, 0), dtype=np.int32)
@@ -122,6 +125,7 @@ def _next_links(
         np.array(topology.lattice_shape, dtype=np.int64),
         np.array(topology.wraps, dtype=np.bool_),
         np.array(order, dtype=np.int64),
+        balances_ties,
         topology.num_nodes == topology.num_dies,
         next_link_ND,
     )

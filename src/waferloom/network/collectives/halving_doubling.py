@@ -1,0 +1,166 @@
+"""Halving and doubling: about log2 n rounds, each moving half of what the round before moved.
+
+In groups of 2^k members partners differ in one bit of their number, the nearest first, so that half
+of the data travels to a neighbour only. Groups of any other size use the circulant scheme: the
+distances n/2, n/4, ..., 1, each rounded up, all in one direction. Both move `(n - 1) / n` of the
+size per reduce-scatter and all-gather:
+
+    all_reduce = 2 (ceil(log2 n) latency + (n - 1) / n * size / bandwidth)
+
+where nothing is shared, as behind a switch.
+
+Source:
+    Thakur, Rabenseifner and Gropp 2005, doi:10.1177/1094342005051521 (powers of two);
+    Traeff 2024, arXiv:2410.14234 (any number, circulant).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from waferloom.communication import CollectiveKind
+from waferloom.network import _profile_kernel as kernels
+from waferloom.network.collectives.base import REDUCING_KINDS, CollectiveProfile, Exchange
+from waferloom.network.collectives.slots import Shards, shards_of, slots_per_vector
+from waferloom.network.topology import IntArray
+from waferloom.network.traffic import Action, Traffic, TrafficBuilder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Round:
+    """One round: every member sends some owners' shards to one other member.
+
+    Axes: N members by position, K shards.
+
+    Attributes:
+        partner_N: Position that receives.
+        owner_NK: Positions whose shards are sent.
+        action: Reduce or copy.
+    """
+
+    partner_N: IntArray
+    owner_NK: IntArray
+    action: Action
+
+
+def rounds(n: int, kind: CollectiveKind) -> list[Round]:
+    """Return the rounds of a group of `n`."""
+    reducing = _by_bits(n) if n & (n - 1) == 0 else _circulant(n)
+    result: list[Round] = []
+    if kind is not CollectiveKind.ALL_GATHER:
+        result += [
+            Round(partner_N=to, owner_NK=theirs, action=Action.REDUCE) for to, theirs, _ in reducing
+        ]
+    if kind is not CollectiveKind.REDUCE_SCATTER:
+        # Backwards: who received a shard of the sum in part now sends it on in full.
+        for to, _, kept in reversed(reducing):
+            back = np.empty_like(to)
+            back[to] = np.arange(n)
+            result.append(Round(partner_N=back, owner_NK=kept, action=Action.COPY))
+    return result
+
+
+def _by_bits(n: int) -> list[tuple[IntArray, IntArray, IntArray]]:
+    """Return per round (partners, shards sent there, shards still worked on afterwards)."""
+    position = np.arange(n)
+    result: list[tuple[IntArray, IntArray, IntArray]] = []
+    bit = 1
+    while bit < n:
+        low = 2 * bit
+        rest = np.arange(n // low) * low
+        partner = position ^ bit
+        result.append((partner, rest + (partner % low)[:, None], rest + (position % low)[:, None]))
+        bit = low
+    return result
+
+
+def _circulant(n: int) -> list[tuple[IntArray, IntArray, IntArray]]:
+    position = np.arange(n)
+    result: list[tuple[IntArray, IntArray, IntArray]] = []
+    reach = n
+    while reach > 1:
+        skip = (reach + 1) // 2
+        sent = (position[:, None] + np.arange(skip, reach)) % n
+        kept = (position[:, None] + np.arange(reach - skip)) % n
+        result.append(((position + skip) % n, sent, kept))
+        reach = skip
+    return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HalvingDoubling:
+    """All-reduce, reduce-scatter and all-gather in few rounds."""
+
+    name: str = "halving_doubling"
+    kinds: frozenset[CollectiveKind] = REDUCING_KINDS
+
+    def profile(self, exchange: Exchange) -> CollectiveProfile:
+        """Return the cost, round by round."""
+        groups_GN = _in_order(exchange)
+        size_G = (groups_GN >= 0).sum(axis=1)
+        path_G2, loads = exchange.no_cost(), exchange.no_loads()
+        for n in np.unique(size_G[size_G > 1]).tolist():
+            chosen_G = np.flatnonzero(size_G == n)
+            path_X2 = exchange.no_cost(chosen_G.size)
+            steps = rounds(n, exchange.kind)
+            exchange.check(
+                kernels.rounds_profile(
+                    exchange.network,
+                    np.ascontiguousarray(groups_GN[chosen_G, :n]),
+                    np.stack([step.partner_N for step in steps]),
+                    np.array([step.owner_NK.shape[1] / n for step in steps]),
+                    exchange.reference_bytes,
+                    path_X2,
+                    loads,
+                )
+            )
+            path_G2[chosen_G] = path_X2
+        return exchange.profile(self.name, path_G2, loads)
+
+    def traffic(self, exchange: Exchange, size_bytes: float) -> Traffic:
+        """Return the flows."""
+        builder = exchange.builder()
+        num_slots = slots_per_vector(exchange, pieces=1)
+        for group, row in enumerate(_in_order(exchange)):
+            dies = row[row >= 0]
+            if dies.size > 1:
+                shards = shards_of(exchange.members(group), dies, num_slots)
+                _add_rounds(builder, rounds(dies.size, exchange.kind), dies, shards, size_bytes)
+        return builder.build(num_slots)
+
+
+def _in_order(exchange: Exchange) -> IntArray:
+    """Return groups row by row and node by node, so that low bits are near."""
+    if not exchange.reorder:
+        return exchange.groups_GN
+    last = exchange.topology.num_dies
+    sorted_GN = np.sort(np.where(exchange.groups_GN < 0, last, exchange.groups_GN), axis=1)
+    return np.where(sorted_GN == last, -1, sorted_GN)
+
+
+def _add_rounds(
+    builder: TrafficBuilder,
+    steps: list[Round],
+    dies: IntArray,
+    shards: Shards,
+    size_bytes: float,
+) -> None:
+    n = dies.size
+    received_NK = np.full((n, len(steps)), -1)
+    for k, step in enumerate(steps):
+        moved = shards.fused(step.owner_NK)
+        sent = builder.add(
+            dies,
+            dies[step.partner_N],
+            size_bytes * step.owner_NK.shape[1] / n,
+            depends=received_NK.copy(),
+            read=moved.first,
+            count=moved.count,
+            action=step.action,
+            phase="reduce" if step.action is Action.REDUCE else "gather",
+        )
+        received_NK[step.partner_N, k] = sent
+
+
+HALVING_DOUBLING: Final = HalvingDoubling()
