@@ -9,6 +9,7 @@ from waferloom.hardware import system
 from waferloom.hardware.spec import DefectMap, SystemSpec
 from waferloom.mapping.layout import Network, network_of
 from waferloom.mapping.scenario import Scenario
+from waferloom.parallel.software import CollectiveLibrary, Software
 from waferloom.parallel.strategy import (
     OverlapPolicy,
     ParallelDegrees,
@@ -148,6 +149,28 @@ def random_overlap(rng: np.random.Generator) -> OverlapPolicy:
         gradients=bool(rng.random() < 0.5),
         parameters=bool(rng.random() < 0.5),
         pipeline=bool(rng.random() < 0.5),
+        tensor=float(rng.choice([0.0, 0.6, 1.0])),
+    )
+
+
+def random_software(rng: np.random.Generator) -> Software:
+    if rng.random() < 0.4:
+        return Software()
+    return Software(
+        attention_forward=float(rng.uniform(0.3, 1.0)),
+        attention_backward=float(rng.uniform(0.3, 1.0)),
+        vector_traffic=float(rng.uniform(0.5, 2.0)),
+        cast_bytes=float(rng.choice([0.0, 6.0])),
+        gather_bytes=None if rng.random() < 0.5 else 4.0,
+        selective_share=None if rng.random() < 0.5 else 0.5,
+        interference=float(rng.uniform(0.0, 0.5)),
+        jitter=float(rng.uniform(0.0, 0.05)),
+        collectives=CollectiveLibrary(
+            inside_efficiency=float(rng.uniform(0.5, 1.0)),
+            inside_latency_s=float(rng.uniform(0.0, 3e-5)),
+            across_efficiency=float(rng.uniform(0.5, 1.0)),
+            across_latency_s=float(rng.uniform(0.0, 1e-4)),
+        ),
     )
 
 
@@ -174,11 +197,12 @@ def compare(seed: int, *, num_degrees: int = 3, num_options: int = 8) -> list[Co
     spec = spec.model_copy(update={"die": spec.die.model_copy(update={"memory": memory})})
     job = random_job(rng)
     scenario, overlap = Scenario(job=job, system=spec), random_overlap(rng)
+    software = random_software(rng)
     placement = "sequential"
     placed = [(placement, random_degrees(rng, job, network.num_dies)) for _ in range(num_degrees)]
     options = [random_option(rng) for _ in range(num_options)]
-    compiled = scorer(scenario, network, placed, options, overlap)
-    out_RO2, _ = compiled.score(slice(None))
+    compiled = scorer(scenario, network, placed, options, overlap, software)
+    out_RO2, _ = compiled.score(np.arange(len(compiled.placed)))
     found: list[Comparison] = []
     for r, (placement, degrees) in enumerate(placed):
         for o, option in enumerate(options):
@@ -187,7 +211,7 @@ def compare(seed: int, *, num_degrees: int = 3, num_options: int = 8) -> list[Co
                 continue
             setting = Setting(
                 scenario=scenario,
-                strategy=option.strategy(degrees, overlap),
+                strategy=option.strategy(degrees, overlap, software),
                 network=network,
                 layout=network.layout(placement, degrees),
             )

@@ -1,7 +1,7 @@
 """Spaces of strategies: what a solver may choose from.
 
 The declared space holds every strategy whose degrees use more than half of the usable dies (fewer would
-leave room to double dp) and whose options come from the tuples of a `Space`; pinned fields have one
+leave room to double dp; seven eighths on more than 64 dies) and whose options come from the tuples of a `Space`; pinned fields have one
 value each. A solver that calls itself exhaustive is exact over this space.
 """
 
@@ -24,6 +24,9 @@ from waferloom.workload.job import AttentionStorage, Training
 
 MIN_DIE_SHARE: Final = 0.5
 """Strategies must use more than this share of the usable dies, unless all degrees are pinned."""
+LARGE_SYSTEM: Final = 64
+LARGE_MIN_DIE_SHARE: Final = 0.875
+"""The same for systems of more than `LARGE_SYSTEM` dies, where that leaves enough to choose from."""
 
 Choice = TypeVar("Choice")
 Choices = TypeVar("Choices")
@@ -97,6 +100,7 @@ class Space:
             "dp": job.global_batch_size,
         }
         is_pinned = all(name in self.pinned for name in limits)
+        share = LARGE_MIN_DIE_SHARE if num_dies > LARGE_SYSTEM else MIN_DIE_SHARE
 
         def choices(name: str, room: int) -> range | tuple[int, ...]:
             top = min(room, limits[name])
@@ -109,7 +113,7 @@ class Space:
                 for cp in choices("cp", num_dies // (pp * tp)):
                     for dp in choices("dp", num_dies // (pp * tp * cp)):
                         used = pp * tp * cp * dp
-                        if used > MIN_DIE_SHARE * num_dies or is_pinned:
+                        if used > share * num_dies or is_pinned:
                             for ep, expert_tp in self._experts(job, dp * cp * tp, tp):
                                 yield ParallelDegrees(
                                     dp=dp, tp=tp, cp=cp, pp=pp, ep=ep, expert_tp=expert_tp
@@ -120,12 +124,19 @@ class Space:
             if self.pinned.get("ep", 1) == 1 and self.pinned.get("expert_tp", 1) == 1:
                 yield 1, 1
             return
+        experts = job.model.moe.num_experts
         for expert_tp in sorted({1, tp, self.pinned.get("expert_tp", 1)}):
-            for ep in range(1, min(job.model.moe.num_experts, ranks // expert_tp) + 1):
+            seen: set[int] = set()
+            for ep in range(1, min(experts, ranks // expert_tp) + 1):
+                if ranks % (ep * expert_tp) != 0:
+                    continue
+                # more ranks that hold as many experts each only exchange more
+                per_rank = -(-experts // ep)
+                if per_rank in seen and "ep" not in self.pinned:
+                    continue
+                seen.add(per_rank)
                 chosen = {"ep": ep, "expert_tp": expert_tp}
-                if ranks % (ep * expert_tp) == 0 and all(
-                    self.pinned.get(name, value) == value for name, value in chosen.items()
-                ):
+                if all(self.pinned.get(name, value) == value for name, value in chosen.items()):
                     yield ep, expert_tp
 
     def options(self, job: Training) -> tuple[Option, ...]:

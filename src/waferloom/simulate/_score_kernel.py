@@ -19,7 +19,7 @@ OPT_SEQUENCE_PARALLEL, OPT_MICRO, OPT_ZERO, OPT_SCHEDULE, OPT_CHUNKS, OPT_RECOMP
 GPIPE, ONE_F_ONE_B, INTERLEAVED, ZERO_BUBBLE = range(4)
 NONE, SELECTIVE, FULL = range(3)
 EMBEDDING, HEAD, NUM_BLOCKS = 2, 3, 4
-NUM_INNER = 8
+NUM_TENSOR, NUM_INNER = 3, 8
 DP_ALL_REDUCE, DP_REDUCE_SCATTER, DP_ALL_GATHER = 8, 9, 10
 EXPERT_ALL_REDUCE, EXPERT_REDUCE_SCATTER, EXPERT_ALL_GATHER = 11, 12, 13
 PP_MESSAGE = 14
@@ -62,34 +62,41 @@ class ScoreInput(NamedTuple):
     overlap_gradients: bool
     overlap_parameters: bool
     overlap_pipeline: bool
+    overlap_tensor: float
+    gather_bytes: float
+    interference: float
 
 
 @kernel
-def exchange_s(t: ScoreInput, u: int, size: float) -> float:
+def exchange_s(pieces_U4: Floats, u: int, size: float) -> float:
     """Return the time of one exchange: `CollectiveProfile.duration_s`."""
-    p = t.pieces_U4[u]
-    return max(p[0] + size * p[1], p[2] + size * p[3])
+    path_s = pieces_U4[u, 0] + size * pieces_U4[u, 1]
+    return max(path_s, pieces_U4[u, 2] + size * pieces_U4[u, 3])
 
 
 @kernel
 def sync_exchanges(
-    t: ScoreInput, row: int, zero: int, parameters: float, is_expert: bool, out_5: Floats
+    pieces_U4: Floats,
+    index_C: Ints,
+    zero: int,
+    gradient: float,
+    weight: float,
+    is_expert: bool,
+    out_5: Floats,
 ) -> None:
     """Add ZeRO traffic of one block to `out_5`.
 
     The entries are time hidden in forward, of weights and of gradients hidden in backward, of the
-    gradient reduction and of the weight gather once per step.
+    gradient reduction and of the weight gather once per step. `gradient` and `weight` are bytes.
     """
-    if parameters == 0.0:
+    if gradient == 0.0:
         return
     shift = 3 if is_expert else 0
-    gradient = parameters * t.reduce_bytes
-    weight = parameters * t.weight_bytes
     if zero == 0:
-        out_5[3] += exchange_s(t, t.index_RC[row, DP_ALL_REDUCE + shift], gradient)
+        out_5[3] += exchange_s(pieces_U4, index_C[DP_ALL_REDUCE + shift], gradient)
         return
-    scatter_s = exchange_s(t, t.index_RC[row, DP_REDUCE_SCATTER + shift], gradient)
-    gather_s = exchange_s(t, t.index_RC[row, DP_ALL_GATHER + shift], weight)
+    scatter_s = exchange_s(pieces_U4, index_C[DP_REDUCE_SCATTER + shift], gradient)
+    gather_s = exchange_s(pieces_U4, index_C[DP_ALL_GATHER + shift], weight)
     if zero == 1:
         out_5[3] += scatter_s
         out_5[4] += gather_s
@@ -132,22 +139,23 @@ def fill_s(
 
 
 @kernel
-def is_distinct(t: ScoreInput, row_6: Ints, option_6: Ints) -> bool:
+def is_distinct(
+    row_6: Ints, option_6: Ints, stage_row_PV: Ints, micro_batch_size: int, global_batch_size: int
+) -> bool:
     """Return whether an option is possible on a row and not the same as a simpler one."""
     dp, cp, pp = row_6[ROW_DP], row_6[ROW_CP], row_6[ROW_PP]
     if option_6[OPT_SEQUENCE_PARALLEL] == 1 and row_6[ROW_TP] == 1:
         return False
-    mbs = t.micro_batch_size_M[option_6[OPT_MICRO]]
-    if mbs > -(-t.global_batch_size // dp):
+    if micro_batch_size > -(-global_batch_size // dp):
         return False
     if option_6[OPT_ZERO] > 0 and dp * cp == 1 and row_6[ROW_EXPERT_DP] == 1:
         return False
     schedule, chunks = option_6[OPT_SCHEDULE], option_6[OPT_CHUNKS]
     if pp == 1:
         return schedule == ONE_F_ONE_B
-    if t.stage_row_PV[pp, chunks] < 0:
+    if stage_row_PV[pp, chunks] < 0:
         return False
-    n = -(-t.global_batch_size // (dp * mbs))
+    n = -(-global_batch_size // (dp * micro_batch_size))
     return not (schedule == INTERLEAVED and n % pp != 0)
 
 
@@ -161,6 +169,7 @@ def score(t: ScoreInput, rows_R6: Ints, options_O6: Ints, out_RO2: Floats) -> in
     block_link_BPL = np.zeros((NUM_BLOCKS, 2, num_links))
     compute_B4 = np.zeros((NUM_BLOCKS, 4))
     exposed_B2 = np.zeros((NUM_BLOCKS, 2))
+    hidden_B2 = np.zeros((NUM_BLOCKS, 2))
     sync_B5 = np.zeros((NUM_BLOCKS, 5))
     link_sum_B2 = np.zeros((NUM_BLOCKS, 2))
     num_fit = 0
@@ -179,9 +188,12 @@ def score(t: ScoreInput, rows_R6: Ints, options_O6: Ints, out_RO2: Floats) -> in
             recompute = option_6[OPT_RECOMPUTE]
             out_RO2[r, o, 0] = NOT_DISTINCT
             out_RO2[r, o, 1] = 0.0
-            if not is_distinct(t, row_6, option_6):
+            micro_batch_size = t.micro_batch_size_M[m]
+            if not is_distinct(
+                row_6, option_6, t.stage_row_PV, micro_batch_size, t.global_batch_size
+            ):
                 continue
-            n = -(-t.global_batch_size // (dp * t.micro_batch_size_M[m]))
+            n = -(-t.global_batch_size // (dp * micro_batch_size))
             runs_N5 = t.runs_GN5[t.stage_row_PV[pp, chunks]]
             message_bytes = float(t.message_bytes_QSM[q, s, m]) if pp > 1 else 0.0
 
@@ -222,7 +234,7 @@ def score(t: ScoreInput, rows_R6: Ints, options_O6: Ints, out_RO2: Floats) -> in
                     if zero >= 2:
                         held += t.gradient_bytes * (largest + largest_expert)
                     if zero >= 3:
-                        held += 2 * t.weight_bytes * (largest + largest_expert)
+                        held += 2 * t.gather_bytes * (largest + largest_expert)
                 held += 2 * message_bytes + saved + recomputed
                 fullest = max(fullest, held)
                 total_held += run_5[0] * held
@@ -249,27 +261,39 @@ def score(t: ScoreInput, rows_R6: Ints, options_O6: Ints, out_RO2: Floats) -> in
                         compute_B4[b, 3] = t.compute_s_QSMB4[q, s, m, b, 3]
                 for p in range(2):
                     exposed_B2[b, p] = 0.0
+                    hidden_B2[b, p] = 0.0
                     link_sum_B2[b, p] = 0.0
                     for c in range(NUM_INNER):
                         count = t.exchange_count_QSBPC[q, s, b, p, c]
                         if count > 0.0:
                             u = t.index_RC[r, c]
                             size = t.exchange_bytes_QSMBPC[q, s, m, b, p, c]
-                            exposed_B2[b, p] += count * exchange_s(t, u, size)
+                            duration = count * exchange_s(t.pieces_U4, u, size)
+                            share = t.overlap_tensor if c < NUM_TENSOR else 0.0
+                            exposed_B2[b, p] += (1.0 - share) * duration
+                            hidden_B2[b, p] += share * duration
                             link_sum_B2[b, p] += count * size * t.pieces_U4[u, 3]
                 if recompute == FULL and b < EMBEDDING:
                     exposed_B2[b, 1] += exposed_B2[b, 0]
+                    hidden_B2[b, 1] += hidden_B2[b, 0]
                     link_sum_B2[b, 1] += link_sum_B2[b, 0]
                 sync_B5[b, :] = 0.0
                 parameters = t.parameters_QB[q, b]
                 if b == HEAD and t.has_tied_head and pp > 1:
                     parameters += t.tied_copy_Q[q]
                 if replicas > 1:
-                    sync_exchanges(t, r, zero, parameters, False, sync_B5[b])
+                    gradient, weight = parameters * t.reduce_bytes, parameters * t.gather_bytes
+                    sync_exchanges(
+                        t.pieces_U4, t.index_RC[r], zero, gradient, weight, False, sync_B5[b]
+                    )
                 if expert_replicas > 1:
-                    sync_exchanges(t, r, zero, t.expert_parameters_QB[q, b], True, sync_B5[b])
+                    held = t.expert_parameters_QB[q, b]
+                    gradient, weight = held * t.reduce_bytes, held * t.gather_bytes
+                    sync_exchanges(
+                        t.pieces_U4, t.index_RC[r], zero, gradient, weight, True, sync_B5[b]
+                    )
             message_u = t.index_RC[r, PP_MESSAGE]
-            message_s = exchange_s(t, message_u, message_bytes) if pp > 1 else 0.0
+            message_s = exchange_s(t.pieces_U4, message_u, message_bytes) if pp > 1 else 0.0
 
             # passes, pipeline and tail
             are_links_summed = False
@@ -281,7 +305,7 @@ def score(t: ScoreInput, rows_R6: Ints, options_O6: Ints, out_RO2: Floats) -> in
                 if run_5[0] == 0:
                     break
                 f_compute = b_compute = w_compute = r_compute = 0.0
-                f_exposed = b_exposed = f_hidden = b_hidden = 0.0
+                f_exposed = b_exposed = f_hidden = b_hidden = tensor_hidden = 0.0
                 gradient_s = parameter_s = 0.0
                 f_bound = b_bound = 0.0
                 dense = expert = 0.0
@@ -297,6 +321,9 @@ def score(t: ScoreInput, rows_R6: Ints, options_O6: Ints, out_RO2: Floats) -> in
                     r_compute += count * compute_B4[b, 3]
                     f_exposed += count * exposed_B2[b, 0]
                     b_exposed += count * exposed_B2[b, 1]
+                    f_hidden += count * hidden_B2[b, 0]
+                    b_hidden += count * hidden_B2[b, 1]
+                    tensor_hidden += count * (hidden_B2[b, 0] + hidden_B2[b, 1])
                     weights_s = sync_B5[b, 1]
                     if t.overlap_parameters:
                         f_hidden += count * sync_B5[b, 0]
@@ -317,7 +344,7 @@ def score(t: ScoreInput, rows_R6: Ints, options_O6: Ints, out_RO2: Floats) -> in
                         parameters += t.tied_copy_Q[q]
                     dense += count * parameters
                     expert += count * t.expert_parameters_QB[q, b]
-                sync_hidden = f_hidden + b_hidden
+                sync_hidden = f_hidden + b_hidden - tensor_hidden
                 if t.overlap_pipeline:
                     f_hidden += chunks * message_s
                     b_hidden += chunks * message_s
@@ -326,8 +353,10 @@ def score(t: ScoreInput, rows_R6: Ints, options_O6: Ints, out_RO2: Floats) -> in
                     b_exposed += chunks * message_s
                 f_bound += chunks * message_s
                 b_bound += chunks * message_s
+                f_compute += t.interference * f_hidden
                 forward = max(f_compute + f_exposed, f_hidden)
-                backward = max(b_compute + w_compute + r_compute + b_exposed, b_hidden)
+                b_compute += w_compute + r_compute + t.interference * b_hidden
+                backward = max(b_compute + b_exposed, b_hidden)
                 # the sum of every collective's busiest link bounds the busiest link of all
                 if f_bound > forward or b_bound > backward:
                     if not are_links_summed:
@@ -405,5 +434,5 @@ def sum_links(
             if zero >= 2:
                 out_BPL[b, 1] += parameters * t.reduce_bytes * scatter_L
             if zero >= 3:
-                out_BPL[b, 0] += parameters * t.weight_bytes * gather_L
-                out_BPL[b, 1] += parameters * t.weight_bytes * gather_L
+                out_BPL[b, 0] += parameters * t.gather_bytes * gather_L
+                out_BPL[b, 1] += parameters * t.gather_bytes * gather_L

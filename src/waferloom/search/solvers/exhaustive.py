@@ -2,12 +2,12 @@
 
 Placed degrees are visited in the order of a bound that no option beats (the mean stage's compute, every
 micro-batch). Once that bound exceeds the best score of the last degrees worth showing, the rest cannot
-matter and is skipped. The same sweep over the relaxed problem (memory pooled, collectives limited by
+matter and is skipped; so are degrees whose state alone exceeds a die. The same sweep over the relaxed problem (memory pooled, collectives limited by
 injection alone) gives the lower bound that certifies the result.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +20,7 @@ from waferloom.mapping.scenario import Scenario
 from waferloom.parallel.strategy import ParallelDegrees, Strategy
 from waferloom.search.solution import Candidate, SearchStatistics
 from waferloom.search.space import Space
-from waferloom.simulate.score import NOT_DISTINCT, Scorer, scorer
+from waferloom.simulate.score import NOT_DISTINCT, Relaxation, Scorer, scorer
 
 ROWS_PER_SWEEP: Final = 32
 """Placed degrees scored between two looks at the bound."""
@@ -81,8 +81,8 @@ def exhaustive(
     sweep = _Sweep(tables, num_alternatives + 1)
     sweep.run(progress)
     bounds = (
-        _relaxed_bound(tables, space, BoundName.PIPELINE, is_communication_free=True),
-        _relaxed_bound(tables, space, BoundName.RELAXED, is_communication_free=False),
+        _relaxed_bound(tables, space, BoundName.PIPELINE, Relaxation.NO_COMMUNICATION),
+        _relaxed_bound(tables, space, BoundName.RELAXED, Relaxation.INJECTION_ONLY),
     )
     done = time.perf_counter()
     best, alternatives = sweep.candidates(space)
@@ -115,25 +115,38 @@ class _Sweep:
         self._tables = tables
         self._num_kept = num_kept
         num_rows = len(tables.placed)
-        self._bound_s_R = tables.compute_bound_s()
         self._best_s_R = np.full(num_rows, np.inf)
         self._best_option_R = np.zeros(num_rows, dtype=np.int64)
         self._memory_R = np.full(num_rows, np.inf)
         self._least_memory_R = np.full(num_rows, np.inf)
         self._least_memory_option_R = np.zeros(num_rows, dtype=np.int64)
+        self._row_of: dict[ParallelDegrees, int] = {}
         self.num_scored = 0
         self.num_feasible = 0
 
     def run(self, progress: Progress | None) -> None:
-        """Score rows until the bound says that the rest cannot matter."""
-        order = np.argsort(self._bound_s_R, kind="stable")
-        for first in range(0, len(order), ROWS_PER_SWEEP):
-            rows = order[first : first + ROWS_PER_SWEEP]
-            if self._bound_s_R[rows[0]] > self._last_kept_s():
+        """Score rows until the bound says that the rest cannot matter.
+
+        Where nothing fits, look for the strategy that needs least memory instead.
+        """
+        num_rows = len(self._tables.placed)
+        for done, (rows, bound_s) in enumerate(_sweeps(self._tables)):
+            if bound_s > self._last_kept_s():
                 break
             self._score(rows)
             if progress is not None:
-                progress(min(first + ROWS_PER_SWEEP, len(order)), len(order))
+                progress(min((done + 1) * ROWS_PER_SWEEP, num_rows), num_rows)
+        if self.num_feasible == 0:
+            self._find_least_memory()
+
+    def _find_least_memory(self) -> None:
+        state_R = self._tables.state_bound_bytes()
+        order = np.argsort(state_R, kind="stable")
+        for first in range(0, len(order), ROWS_PER_SWEEP):
+            rows = order[first : first + ROWS_PER_SWEEP]
+            if state_R[rows[0]] > np.min(self._least_memory_R):
+                break
+            self._score(rows)
 
     def _score(self, rows: NDArray[np.int64]) -> None:
         score_RO2, num_feasible = self._tables.score(rows)
@@ -150,24 +163,29 @@ class _Sweep:
         self._memory_R[rows] = memory_RO[index, option_R]
         self._least_memory_R[rows] = memory_RO[index, least_R]
         self._least_memory_option_R[rows] = least_R
+        self._keep(rows[np.isfinite(self._best_s_R[rows])])
+
+    def _keep(self, rows: NDArray[np.int64]) -> None:
+        """Remember the fastest row of every degrees, as long as it can still be shown."""
+        for row in map(int, rows):
+            degrees = self._tables.placed[row][1]
+            held = self._row_of.get(degrees, row)
+            self._row_of[degrees] = min(held, row, key=self._rank_of)
+        if len(self._row_of) > 4 * self._num_kept:
+            kept = self._fastest_rows()
+            self._row_of = {self._tables.placed[row][1]: row for row in kept}
 
     def _last_kept_s(self) -> float:
         """Return the step time beyond which a row would not be shown."""
-        distinct = self._fastest_rows()
-        return float(self._best_s_R[distinct[-1]]) if len(distinct) == self._num_kept else np.inf
+        kept = self._fastest_rows()
+        return float(self._best_s_R[kept[-1]]) if len(kept) == self._num_kept else np.inf
 
     def _fastest_rows(self) -> list[int]:
-        """Return the fastest row of each of the best degrees."""
-        kept: list[int] = []
-        seen: set[ParallelDegrees] = set()
-        for row in np.argsort(self._best_s_R, kind="stable"):
-            degrees = self._tables.placed[row][1]
-            if not np.isfinite(self._best_s_R[row]) or len(kept) == self._num_kept:
-                break
-            if degrees not in seen:
-                seen.add(degrees)
-                kept.append(int(row))
-        return kept
+        """Return the fastest row of each of the best degrees, the first declared of equals."""
+        return sorted(self._row_of.values(), key=self._rank_of)[: self._num_kept]
+
+    def _rank_of(self, row: int) -> tuple[float, int]:
+        return float(self._best_s_R[row]), row
 
     def candidates(self, space: Space) -> tuple[Candidate, tuple[Candidate, ...]]:
         """Return the best candidate and those of the next best degrees."""
@@ -200,24 +218,30 @@ class _Sweep:
 
 
 def _relaxed_bound(
-    tables: Scorer, space: Space, name: BoundName, *, is_communication_free: bool
+    tables: Scorer, space: Space, name: BoundName, relaxation: Relaxation
 ) -> Bound:
-    relaxed = tables.relaxed(is_communication_free=is_communication_free)
-    bound_s_R = relaxed.compute_bound_s()
+    relaxed = tables.relaxed(relaxation)
     best_s = np.inf
-    order = np.argsort(bound_s_R, kind="stable")
-    for first in range(0, len(order), ROWS_PER_SWEEP):
-        rows = order[first : first + ROWS_PER_SWEEP]
-        if bound_s_R[rows[0]] >= best_s:
+    for rows, bound_s in _sweeps(relaxed):
+        if bound_s >= best_s:
             break
         time_RO = relaxed.score(rows)[0][..., 0]
         best_s = min(best_s, float(np.min(time_RO, initial=np.inf, where=time_RO > 0)))
-    communication = (
-        "communication free" if is_communication_free else "communication limited by injection only"
-    )
+    what = f"best of the space with real operators and bubbles, {relaxation}, memory pooled"
     return Bound(
         name=name,
         step_s=best_s if np.isfinite(best_s) else 0.0,
         scope=f"the searched space ({space.name})",
-        reason=f"best of the space with real operators and bubbles, {communication}, memory pooled",
+        reason=what if np.isfinite(best_s) else "nothing fits, not even in pooled memory",
     )
+
+
+def _sweeps(tables: Scorer) -> Iterator[tuple[NDArray[np.int64], float]]:
+    """Yield rows whose state can fit, by rising bound, with the least bound among them."""
+    bound_s_R = tables.bound_s()
+    capacity = tables.tables.capacity_bytes
+    order = np.argsort(bound_s_R, kind="stable")
+    order = order[tables.state_bound_bytes()[order] <= capacity]
+    for first in range(0, len(order), ROWS_PER_SWEEP):
+        rows = order[first : first + ROWS_PER_SWEEP]
+        yield rows, float(bound_s_R[rows[0]])
