@@ -332,6 +332,10 @@ def line_loads(
         line_costs(network, line_GN[g], n, chunk, path_H, fixed_2N, per_byte_2N)
         for direction in range(2):
             before_2 = (0.0, 0.0)
+            after_2 = (
+                fixed_2N[direction, : n - 1].sum(),
+                per_byte_2N[direction, : n - 1].sum(),
+            )
             for i in range(n - 1):
                 source = line_GN[g, i if direction == 0 else n - 1 - i]
                 destination = line_GN[g, i + 1 if direction == 0 else n - 2 - i]
@@ -339,11 +343,12 @@ def line_loads(
                 # Gathering, the nearest shard starts here; scattering, it ends here.
                 head_2 = before_2 if kind != 0 else (0.0, 0.0)
                 tail_2 = (0.0, 0.0)
+                after_2 = (
+                    max(after_2[0] - fixed_2N[direction, i], 0.0),
+                    max(after_2[1] - per_byte_2N[direction, i], 0.0),
+                )
                 if kind != 1:
-                    tail_2 = (
-                        fixed_2N[direction, i + 1 : n - 1].sum(),
-                        per_byte_2N[direction, i + 1 : n - 1].sum(),
-                    )
+                    tail_2 = after_2
                 share = 1.0
                 if kind == 0:
                     share = (i + 1.0) / n
@@ -613,4 +618,135 @@ def rounds_profile(
             for p in range(n):
                 then_2 = cost_KN2[k, p] + tail_N2[partner_KN[k, p]]
                 _raise(follows_N2, p, then_2[0], then_2[1], reference)
+    return -1
+
+
+@kernel
+def hops_per_member(groups_GN: Ints, hops_DD: NDArray[np.int16]) -> float:
+    """Return the hops between all pairs of each group, over its size, summed over groups."""
+    total = 0.0
+    for g in range(groups_GN.shape[0]):
+        n = num_members(groups_GN[g])
+        hops = 0
+        for i in range(n):
+            for j in range(n):
+                hops += hops_DD[groups_GN[g, i], groups_GN[g, j]]
+        total += hops / max(n, 1)
+    return total
+
+
+@kernel
+def _slowest(path_X2: Floats, num_groups: int, reference: float) -> Floats:
+    """Return the longest path among the subgroups of each group."""
+    path_G2 = np.zeros((num_groups, 2))
+    repeats = path_X2.shape[0] // num_groups
+    for x in range(path_X2.shape[0]):
+        _raise(path_G2, x // repeats, path_X2[x, 0], path_X2[x, 1], reference)
+    return path_G2
+
+
+@kernel
+def _repeated(path_G2: Floats, num_rows: int) -> Floats:
+    """Return each group's path once for each of its subgroups."""
+    repeats = num_rows // path_G2.shape[0]
+    path_X2 = np.empty((num_rows, 2))
+    for x in range(num_rows):
+        path_X2[x] = path_G2[x // repeats]
+    return path_X2
+
+
+@kernel
+def _level_paths(
+    network: Network, dies_XN: Ints, is_ring: bool, laps: int, scale: float, reference: float
+) -> tuple[int, Floats]:
+    path_X2 = np.zeros((dies_XN.shape[0], 2))
+    if is_ring:
+        lost = ring_paths(network, dies_XN, 2, laps, scale, reference, path_X2)
+    else:
+        lost = line_paths(network, dies_XN, 0, scale, reference, path_X2)
+        path_X2 *= laps
+    return lost, path_X2
+
+
+@kernel
+def _level_loads(
+    network: Network,
+    dies_XN: Ints,
+    is_ring: bool,
+    kind: int,
+    scale: float,
+    head_G2: Floats,
+    tail_G2: Floats,
+    reference: float,
+    loads: Loads,
+) -> None:
+    head_X2 = _repeated(head_G2, dies_XN.shape[0])
+    tail_X2 = _repeated(tail_G2, dies_XN.shape[0])
+    if is_ring:
+        laps = 2 if kind == 2 else 1
+        ring_loads(network, dies_XN, 2, laps, scale, head_X2, tail_X2, reference, loads)
+    else:
+        line_loads(network, dies_XN, kind, 0, scale, head_X2, tail_X2, reference, loads)
+
+
+@kernel
+def two_level_profile(
+    network: Network,
+    inner_XN: Ints,
+    inner_is_ring: bool,
+    outer_XN: Ints,
+    outer_is_ring: bool,
+    kind: int,
+    share: float,
+    reference: float,
+    path_G2: Floats,
+    loads: Loads,
+) -> int:
+    """Add work inside parts, between parts, and inside again, with barriers between the three.
+
+    Args:
+        network: Routes.
+        inner_XN: Parts of all groups, those of one group together, in travelling order.
+        inner_is_ring: Whether parts are closed tours.
+        outer_XN: Equals of different parts, those of one group together.
+        outer_is_ring: Whether these are closed tours.
+        kind: 0 all-gather, 1 reduce-scatter, 2 all-reduce.
+        share: Bytes that go this way per byte of size.
+        reference: Bytes at which costs are compared.
+        path_G2: Raised to the longest path.
+        loads: Added to.
+
+    Returns:
+        A die pair without route as in `ring_paths`, or -1.
+    """
+    num_groups = path_G2.shape[0]
+    shard = share / inner_XN.shape[1]
+    lost, inner_X2 = _level_paths(network, inner_XN, inner_is_ring, 1, share, reference)
+    if lost >= 0:
+        return lost
+    outer_laps = 2 if kind == 2 else 1
+    lost, outer_X2 = _level_paths(network, outer_XN, outer_is_ring, outer_laps, shard, reference)
+    if lost >= 0:
+        return lost
+    inside_G2 = _slowest(inner_X2, num_groups, reference)
+    outside_G2 = _slowest(outer_X2, num_groups, reference)
+    zero_G2 = np.zeros((num_groups, 2))
+    inner_head, inner_tail, outer_head, outer_tail = zero_G2, zero_G2, zero_G2, zero_G2
+    if kind != 0:
+        outer_head = inside_G2
+    if kind != 1:
+        outer_tail = inside_G2
+    if kind == 0:
+        inner_head = outside_G2
+    if kind == 1:
+        inner_tail = outside_G2
+    for g in range(num_groups):
+        total_2 = (2 if kind == 2 else 1) * inside_G2[g] + outside_G2[g]
+        _raise(path_G2, g, total_2[0], total_2[1], reference)
+    _level_loads(
+        network, inner_XN, inner_is_ring, kind, share, inner_head, inner_tail, reference, loads
+    )
+    _level_loads(
+        network, outer_XN, outer_is_ring, kind, shard, outer_head, outer_tail, reference, loads
+    )
     return -1

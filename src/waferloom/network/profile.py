@@ -89,12 +89,17 @@ def profile_collective(
         if profile is None:
             raise _unsuitable(algorithm, topology)
         return profile
-    found = [
-        profile
-        for name in _candidates(exchange)
-        if (profile := COLLECTIVES[name].profile(exchange)) is not None
-    ]
-    return min(found, key=lambda profile: profile.duration_s(reference_bytes))
+    best: CollectiveProfile | None = None
+    for name in _candidates(exchange):
+        limit_s = float("inf") if best is None else best.duration_s(reference_bytes)
+        if COLLECTIVES[name].at_least_s(exchange) >= limit_s:
+            continue
+        profile = COLLECTIVES[name].profile(exchange)
+        if profile is not None and profile.duration_s(reference_bytes) < limit_s:
+            best = profile
+    if best is None:
+        raise AssertionError(kind)  # every kind has an algorithm that suits any groups
+    return best
 
 
 def collective_traffic(

@@ -93,6 +93,11 @@ class Exchange:
         return order_groups(self.topology, self.groups_GN)
 
     @property
+    def largest_group(self) -> int:
+        """Members of the largest group; as many as columns unless all groups are padded."""
+        return self.groups_GN.shape[1]
+
+    @property
     def num_groups(self) -> int:
         """Groups that work at the same time."""
         return self.groups_GN.shape[0]
@@ -151,6 +156,13 @@ class Collective(Protocol):
     @property
     def kinds(self) -> frozenset[CollectiveKind]:
         """What it can perform."""
+        ...
+
+    def at_least_s(self, exchange: Exchange) -> float:
+        """Return seconds at `reference_bytes` that the profile cannot be below, at little cost.
+
+        `best` does not look closer at an algorithm that loses on this already; 0 says nothing.
+        """
         ...
 
     def profile(self, exchange: Exchange) -> CollectiveProfile | None:

@@ -17,6 +17,7 @@ from waferloom.communication import CollectiveKind
 from waferloom.network import _profile_kernel as kernels
 from waferloom.network.collectives.base import REDUCING_KINDS, CollectiveProfile, Exchange
 from waferloom.network.collectives.slots import slots_per_vector
+from waferloom.network.ring_order import hop_table
 from waferloom.network.topology import IntArray
 from waferloom.network.traffic import Action, Traffic, TrafficBuilder
 
@@ -30,6 +31,16 @@ class Direct:
         CollectiveKind.ALL_TO_ALL,
         CollectiveKind.POINT_TO_POINT,
     }
+
+    def at_least_s(self, exchange: Exchange) -> float:
+        """Return the time in which all links together carry all bytes over all their hops."""
+        hops_DD = hop_table(exchange.topology)
+        if hops_DD.size == 0 or exchange.kind is CollectiveKind.POINT_TO_POINT:
+            return 0.0
+        laps = 2 if exchange.kind is CollectiveKind.ALL_REDUCE else 1
+        byte_hops = laps * kernels.hops_per_member(exchange.groups_GN, hops_DD)
+        total = float(exchange.topology.bandwidth_bytes_per_s_L.sum())
+        return byte_hops * exchange.reference_bytes / total if total else 0.0
 
     def profile(self, exchange: Exchange) -> CollectiveProfile:
         """Return the cost, pair by pair, or in closed form where all ports are alike."""

@@ -15,6 +15,7 @@ Source:
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -23,7 +24,7 @@ from waferloom.communication import CollectiveKind
 from waferloom.network import _profile_kernel as kernels
 from waferloom.network.collectives.base import REDUCING_KINDS, CollectiveProfile, Exchange
 from waferloom.network.collectives.slots import Shards, shards_of, slots_per_vector
-from waferloom.network.topology import IntArray
+from waferloom.network.topology import FloatArray, IntArray
 from waferloom.network.traffic import Action, Traffic, TrafficBuilder
 
 
@@ -95,6 +96,14 @@ class HalvingDoubling:
     name: str = "halving_doubling"
     kinds: frozenset[CollectiveKind] = REDUCING_KINDS
 
+    def at_least_s(self, exchange: Exchange) -> float:
+        """Return the bytes that one die sends, each round through one link."""
+        size_G = (exchange.groups_GN >= 0).sum(axis=1)
+        n = int(size_G.max())
+        laps = 2 if exchange.kind is CollectiveKind.ALL_REDUCE else 1
+        fastest = float(exchange.topology.bandwidth_bytes_per_s_L.max(initial=1.0))
+        return laps * (n - 1) / n * exchange.reference_bytes / fastest
+
     def profile(self, exchange: Exchange) -> CollectiveProfile:
         """Return the cost, round by round."""
         groups_GN = _in_order(exchange)
@@ -103,13 +112,13 @@ class HalvingDoubling:
         for n in np.unique(size_G[size_G > 1]).tolist():
             chosen_G = np.flatnonzero(size_G == n)
             path_X2 = exchange.no_cost(chosen_G.size)
-            steps = rounds(n, exchange.kind)
+            partner_KN, share_K = _partners(n, exchange.kind)
             exchange.check(
                 kernels.rounds_profile(
                     exchange.network,
                     np.ascontiguousarray(groups_GN[chosen_G, :n]),
-                    np.stack([step.partner_N for step in steps]),
-                    np.array([step.owner_NK.shape[1] / n for step in steps]),
+                    partner_KN,
+                    share_K,
                     exchange.reference_bytes,
                     path_X2,
                     loads,
@@ -128,6 +137,16 @@ class HalvingDoubling:
                 shards = shards_of(exchange.members(group), dies, num_slots)
                 _add_rounds(builder, rounds(dies.size, exchange.kind), dies, shards, size_bytes)
         return builder.build(num_slots)
+
+
+@lru_cache(maxsize=256)
+def _partners(n: int, kind: CollectiveKind) -> tuple[IntArray, FloatArray]:
+    """Return each round's partners, and its bytes per byte of size."""
+    steps = rounds(n, kind)
+    return (
+        np.stack([step.partner_N for step in steps]),
+        np.array([step.owner_NK.shape[1] / n for step in steps]),
+    )
 
 
 def _in_order(exchange: Exchange) -> IntArray:

@@ -28,6 +28,10 @@ class Hierarchical:
     name: str = "hierarchical"
     kinds: frozenset[CollectiveKind] = REDUCING_KINDS
 
+    def at_least_s(self, exchange: Exchange) -> float:
+        """Return 0: the profile itself is cheap."""
+        return 0.0
+
     def profile(self, exchange: Exchange) -> CollectiveProfile | None:
         """Return the cost in closed form; None where a group has no equal parts in domains."""
         split = _by_domain(exchange)

@@ -29,6 +29,10 @@ class MulticastTree:
     name: str = "multicast_tree"
     kinds: frozenset[CollectiveKind] = frozenset({CollectiveKind.MULTICAST})
 
+    def at_least_s(self, exchange: Exchange) -> float:
+        """Return 0: the profile itself is cheap."""
+        return 0.0
+
     def profile(self, exchange: Exchange) -> CollectiveProfile:
         """Return the cost, from one flow per group."""
         size_bytes = exchange.reference_bytes

@@ -31,6 +31,10 @@ class Relay:
     name: str = "relay"
     kinds: frozenset[CollectiveKind] = frozenset({CollectiveKind.ALL_TO_ALL})
 
+    def at_least_s(self, exchange: Exchange) -> float:
+        """Return 0: the profile itself is cheap."""
+        return 0.0
+
     def profile(self, exchange: Exchange) -> CollectiveProfile:
         """Return the cost, from the flows."""
         size_bytes = exchange.reference_bytes

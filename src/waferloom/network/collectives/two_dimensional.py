@@ -15,11 +15,13 @@ import numpy as np
 from waferloom.communication import CollectiveKind
 from waferloom.network.collectives.base import REDUCING_KINDS, CollectiveProfile, Exchange
 from waferloom.network.collectives.two_level import (
+    Level,
     Split,
     level,
     profile_two_level,
     traffic_two_level,
 )
+from waferloom.network.topology import IntArray
 from waferloom.network.traffic import Traffic
 
 
@@ -29,6 +31,10 @@ class TwoDimensional:
 
     name: str = "two_dimensional"
     kinds: frozenset[CollectiveKind] = REDUCING_KINDS
+
+    def at_least_s(self, exchange: Exchange) -> float:
+        """Return 0: the profile itself is cheap."""
+        return 0.0
 
     def profile(self, exchange: Exchange) -> CollectiveProfile | None:
         """Return the cost in closed form; None where a group is no product of rows and columns."""
@@ -54,12 +60,20 @@ def _by_rows_and_columns(exchange: Exchange) -> list[Split] | None:
     row_GAB, col_GAB = topology.row_D[dies_GAB], topology.col_D[dies_GAB]
     if (row_GAB != row_GAB[:, :, :1]).any() or (col_GAB != col_GAB[:, :1, :]).any():
         return None
-    along_rows = level(exchange, dies_GAB.reshape(-1, size // num_rows))
-    along_columns = level(exchange, dies_GAB.transpose(0, 2, 1).reshape(-1, num_rows))
+    along_rows = _straight(exchange, dies_GAB.reshape(-1, size // num_rows))
+    along_columns = _straight(exchange, dies_GAB.transpose(0, 2, 1).reshape(-1, num_rows))
     return [
         Split(inner=along_rows, outer=along_columns, share=0.5),
         Split(inner=along_columns, outer=along_rows, share=0.5),
     ]
+
+
+def _straight(exchange: Exchange, dies_XN: IntArray) -> Level:
+    """Return rows or columns of a healthy mesh as they are, others in the order that suits them."""
+    topology = exchange.topology
+    if topology.has_faults or any(topology.wraps):
+        return level(exchange, dies_XN)
+    return Level(dies_XN=np.ascontiguousarray(dies_XN), is_ring=False)
 
 
 TWO_DIMENSIONAL: Final = TwoDimensional()

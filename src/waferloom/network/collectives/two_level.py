@@ -8,6 +8,7 @@ algorithms differ only in what the parts are.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from waferloom.network.collectives.line import add_line
 from waferloom.network.collectives.ring import add_ring
 from waferloom.network.collectives.slots import Shards, shards_of, slots_per_vector
 from waferloom.network.ring_order import hop_table, order_groups
-from waferloom.network.topology import FloatArray, IntArray
+from waferloom.network.topology import IntArray
 from waferloom.network.traffic import Traffic, TrafficBuilder
 
 _MOST_CLOSING_HOPS = 2  # a tour whose longest edge is longer than this many shortest ones is a line
@@ -55,10 +56,15 @@ class Split:
 
 
 def level(exchange: Exchange, dies_XN: IntArray) -> Level:
-    """Order subgroups as rings where their tours close well, as lines elsewhere."""
-    if not exchange.topology.has_lattice:
-        return Level(dies_XN=np.ascontiguousarray(dies_XN), is_ring=True)
+    """Order subgroups as rings where their tours close well, as lines elsewhere.
+
+    Args:
+        exchange: Where.
+        dies_XN: Subgroups, members ascending.
+    """
     dies_XN = np.ascontiguousarray(dies_XN)
+    if not exchange.topology.has_lattice:
+        return Level(dies_XN=dies_XN, is_ring=True)
     orders = order_groups(exchange.topology, dies_XN)
     hops_DD = hop_table(exchange.topology)
     if dies_XN.shape[1] > 3 and hops_DD.size > 0:
@@ -68,89 +74,34 @@ def level(exchange: Exchange, dies_XN: IntArray) -> Level:
     return Level(dies_XN=orders.line_GN, is_ring=False)
 
 
+_KERNEL_KIND: Final = {
+    CollectiveKind.ALL_GATHER: 0,
+    CollectiveKind.REDUCE_SCATTER: 1,
+    CollectiveKind.ALL_REDUCE: 2,
+}
+
+
 def profile_two_level(
     exchange: Exchange, algorithm: str, splits: Sequence[Split]
 ) -> CollectiveProfile:
     """Return the cost of splits that run side by side."""
     path_G2, loads = exchange.no_cost(), exchange.no_loads()
     for split in splits:
-        path_G2 = _longer(path_G2, _add_split(exchange, split, loads), exchange.reference_bytes)
-    return exchange.profile(algorithm, path_G2, loads)
-
-
-def _add_split(exchange: Exchange, split: Split, loads: kernels.Loads) -> FloatArray:
-    """Add the loads of one split; return the longest path of every group."""
-    reference, num_groups = exchange.reference_bytes, exchange.num_groups
-    is_all_reduce = exchange.kind is CollectiveKind.ALL_REDUCE
-    shard = split.share / split.inner.dies_XN.shape[1]
-    inner_X2 = _paths(exchange, split.inner, 1, split.share)
-    outer_X2 = _paths(exchange, split.outer, 2 if is_all_reduce else 1, shard)
-    inside_G2 = _slowest(inner_X2, num_groups, reference)
-    outside_G2 = _slowest(outer_X2, num_groups, reference)
-    zero_G2 = np.zeros_like(inside_G2)
-    if is_all_reduce:
-        path_G2 = 2 * inside_G2 + outside_G2
-        inner_ends, outer_ends = (zero_G2, zero_G2), (inside_G2, inside_G2)
-    elif exchange.kind is CollectiveKind.REDUCE_SCATTER:
-        path_G2 = inside_G2 + outside_G2
-        inner_ends, outer_ends = (zero_G2, outside_G2), (inside_G2, zero_G2)
-    else:
-        path_G2 = inside_G2 + outside_G2
-        inner_ends, outer_ends = (outside_G2, zero_G2), (zero_G2, inside_G2)
-    _add_loads(exchange, split.inner, split.share, inner_ends, loads)
-    _add_loads(exchange, split.outer, shard, outer_ends, loads)
-    return path_G2
-
-
-def _paths(exchange: Exchange, part: Level, laps: int, scale: float) -> FloatArray:
-    path_X2 = exchange.no_cost(part.dies_XN.shape[0])
-    network, reference = exchange.network, exchange.reference_bytes
-    if part.is_ring:
         exchange.check(
-            kernels.ring_paths(network, part.dies_XN, 2, laps, scale, reference, path_X2)
+            kernels.two_level_profile(
+                exchange.network,
+                split.inner.dies_XN,
+                split.inner.is_ring,
+                split.outer.dies_XN,
+                split.outer.is_ring,
+                _KERNEL_KIND[exchange.kind],
+                split.share,
+                exchange.reference_bytes,
+                path_G2,
+                loads,
+            )
         )
-        return path_X2
-    exchange.check(kernels.line_paths(network, part.dies_XN, 0, scale, reference, path_X2))
-    return laps * path_X2
-
-
-def _add_loads(
-    exchange: Exchange,
-    part: Level,
-    scale: float,
-    ends: tuple[FloatArray, FloatArray],
-    loads: kernels.Loads,
-) -> None:
-    laps = 2 if exchange.kind is CollectiveKind.ALL_REDUCE else 1
-    repeats = part.dies_XN.shape[0] // exchange.num_groups
-    head_X2, tail_X2 = (np.repeat(end_G2, repeats, axis=0) for end_G2 in ends)
-    network, reference = exchange.network, exchange.reference_bytes
-    if part.is_ring:
-        kernels.ring_loads(
-            network, part.dies_XN, 2, laps, scale, head_X2, tail_X2, reference, loads
-        )
-        return
-    kernel_kind = {
-        CollectiveKind.ALL_GATHER: 0,
-        CollectiveKind.REDUCE_SCATTER: 1,
-        CollectiveKind.ALL_REDUCE: 2,
-    }[exchange.kind]
-    kernels.line_loads(
-        network, part.dies_XN, kernel_kind, 0, scale, head_X2, tail_X2, reference, loads
-    )
-
-
-def _slowest(path_X2: FloatArray, num_groups: int, reference: float) -> FloatArray:
-    """Return the longest path among the subgroups of each group."""
-    by_group = path_X2.reshape(num_groups, -1, 2)
-    value = by_group[:, :, 0] + reference * by_group[:, :, 1]
-    return by_group[np.arange(num_groups), np.argmax(value, axis=1)]
-
-
-def _longer(one_G2: FloatArray, other_G2: FloatArray, reference: float) -> FloatArray:
-    one = one_G2[:, 0] + reference * one_G2[:, 1]
-    other = other_G2[:, 0] + reference * other_G2[:, 1]
-    return np.where((one >= other)[:, None], one_G2, other_G2)
+    return exchange.profile(algorithm, path_G2, loads)
 
 
 _PIECES = 4  # halves of halves: two ways round the inner ring, and two round the outer one
