@@ -113,7 +113,7 @@ def validation_json(found: "DataclassInstance") -> Json:
         "format": "waferloom-validation",
         "version": VERSION,
         "versions": versions(),
-        "result": _plain(found),
+        "result": _with_properties(found),
     }
 
 
@@ -183,6 +183,17 @@ def _links(links: LinkLoads) -> Json:
 
 def _cost(cost: TrainingCost) -> Json:
     return {**cast("Json", _plain(cost)), "total_cost": _plain(cost.total_cost)}
+
+
+def _with_properties(value: object) -> Any:
+    """Return a record with what its properties say, all the way down."""
+    if isinstance(value, list | tuple):
+        return [_with_properties(each) for each in cast("Sequence[object]", value)]
+    if not is_dataclass(value) or isinstance(value, type):
+        return _plain(value)
+    names = [field.name for field in fields(value)]
+    names += [name for name, each in vars(type(value)).items() if isinstance(each, property)]
+    return {name: _with_properties(getattr(value, name)) for name in names}
 
 
 def _plain(value: object) -> Any:

@@ -51,7 +51,10 @@ from waferloom.workload.parameters import count_parameters
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from waferloom.studies.validate_operators import OperatorValidation
+
 _BAR_WIDTH: Final = 28
+_WORST_ROWS: Final = 8
 _HEADING: Final = "bold cyan"
 _QUIET: Final = "dim"
 
@@ -195,7 +198,7 @@ def _cost_table(priced: Sequence[tuple[Contender, TrainingCost]]) -> Table:
 
 def validation_view(
     rows: Sequence["DataclassInstance"], *, title: str = "Model against measurement"
-) -> Table:
+) -> RenderableType:
     """Return a table of equal records, one column per field.
 
     The end of a field's name says how it is written: `_s` a time, `_bytes` bytes, `error`, `mape`
@@ -205,15 +208,56 @@ def validation_view(
         rows: Dataclass instances of one type.
         title: Over the table.
     """
-    names = [field.name for field in fields(rows[0])] if rows else []
-    table = Table(title=title, title_justify="left", title_style=_HEADING, box=box.SIMPLE_HEAD)
-    is_text = [all(isinstance(getattr(row, name), str) for row in rows) for name in names]
-    for name, text in zip(names, is_text, strict=True):
+    if not rows:
+        return _section(title, Text("no row of the data can be compared", style=_QUIET))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style=_QUIET)
+    names = [field.name for field in fields(rows[0])]
+    for name in names:
+        is_text = all(isinstance(getattr(row, name), str) for row in rows)
         label = name.removeprefix("num_").removesuffix("_s").replace("_", " ")
-        table.add_column(label, justify="left" if text else "right", overflow="fold")
+        table.add_column(label, justify="left" if is_text else "right", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(name, getattr(row, name)) for name in names))
-    return table
+    return _section(title, table)
+
+
+def operator_validation_view(found: "OperatorValidation") -> RenderableType:
+    """Return how the operator model compares with every family of measured operators."""
+    columns = ("family", "system", "rows", "bias", "error", "p90", "rank", "skill")
+    table = _table(*columns, text=columns[:2])
+    for family in found.families:
+        skill, rank = family.skill, family.rank_correlation
+        table.add_row(
+            Text(family.name, style="" if family.is_fitted else "bold"),
+            family.preset,
+            f"{family.num_rows:,}",
+            f"{100 * family.mean_error:+.1f} %",
+            f"{100 * family.mape:.1f} %",
+            f"{100 * family.p90_error:.1f} %",
+            "-" if rank is None else f"{rank:.2f}",
+            "-" if skill is None else f"{skill:.2f}",
+        )
+    note = (
+        "error: mean absolute relative error; rank: Spearman's correlation; skill: share of the "
+        "error of a roofline fitted to the family that the model removes. Parameters of the model "
+        "were fitted on the families that are not bold."
+    )
+    worst = [(family, row) for family in found.families for row in family.worst[:1]]
+    worst.sort(key=lambda pair: -abs(pair[1].error))
+    rows = _table(
+        "worst rows", "family", "measured", "model", "error", text=("worst rows", "family")
+    )
+    for family, row in worst[:_WORST_ROWS]:
+        rows.add_row(
+            row.label,
+            f"{family.name}, {family.preset}",
+            seconds(row.measured_s),
+            seconds(row.model_s),
+            f"{100 * row.error:+.0f} %",
+        )
+    return Group(
+        _section("Operators against measurement", table, note), Padding(rows, (1, 0, 0, 2))
+    )
 
 
 def presets_view(systems: Sequence[SystemSpec], models: Sequence[ModelConfig]) -> RenderableType:

@@ -1,6 +1,7 @@
 """How results are put into words, the same in the terminal, in HTML and wherever else they show."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Final
 
 from waferloom.hardware.resources import Resource
@@ -13,6 +14,7 @@ from waferloom.hardware.spec import (
     WaferGridSpec,
 )
 from waferloom.mapping.plan import Plan
+from waferloom.parallel.software import IDEAL, Software
 from waferloom.parallel.strategy import OverlapPolicy, Recompute, ScheduleName, Strategy, Violation
 from waferloom.simulate.records import EnergyPart, Sensitivity, StepReport, TimePart
 from waferloom.simulate.training_cost import JOULES_PER_KWH, TrainingCost
@@ -210,19 +212,35 @@ def strategy_words(strategy: Strategy, job: Training) -> tuple[str, ...]:
     size = plural(strategy.micro_batch_size, "sequence")
     words.append(f"{micro_batches} of {size} per replica")
     words.append(_RECOMPUTE_WORDS[strategy.recompute])
-    hidden = strategy.overlap
-    if hidden != OverlapPolicy():
-        waits = [
-            name
-            for name, is_hidden in (
-                ("gradient reduction", hidden.gradients),
-                ("weight gathers", hidden.parameters),
-                ("pipeline messages", hidden.pipeline),
-            )
-            if not is_hidden
-        ]
-        words.append(f"not hidden behind compute: {', '.join(waits)}")
-    return tuple(words)
+    return (*words, *_overlap_words(strategy.overlap), *_software_words(strategy.software))
+
+
+def _overlap_words(overlap: OverlapPolicy) -> Iterator[str]:
+    waits = [
+        name
+        for name, is_hidden in (
+            ("gradient reduction", overlap.gradients),
+            ("weight gathers", overlap.parameters),
+            ("pipeline messages", overlap.pipeline),
+        )
+        if not is_hidden
+    ]
+    if waits:
+        yield f"not hidden behind compute: {', '.join(waits)}"
+    if overlap.tensor > 0:
+        shown = percent(overlap.tensor)
+        yield f"{shown} of tensor-parallel communication hidden behind its matmuls"
+
+
+def _software_words(software: Software) -> Iterator[str]:
+    """Say in which numbers a training stack differs from one that wastes nothing."""
+    named = [
+        f"{field.name.replace('_', ' ')} {getattr(software, field.name)}"
+        for field in fields(software)
+        if getattr(software, field.name) != getattr(IDEAL, field.name)
+    ]
+    if named:
+        yield f"software: {', '.join(named)}"
 
 
 def verdict(report: StepReport) -> str:

@@ -18,13 +18,13 @@ TIME_COLOURS: Final = {
     TimePart.RECOMPUTE: "#9cc0f0",
     TimePart.TP: "#e08a3c",
     TimePart.CP: "#e3c04f",
-    TimePart.EP: "#c25a41",
+    TimePart.EP: "#b9523a",
     TimePart.PP: "#c98bc4",
     TimePart.DP: "#7d56bd",
     TimePart.CONTENTION: "#b42f47",
     TimePart.BUBBLE: "#b3bcc8",
     TimePart.OPTIMIZER: "#3f9069",
-    TimePart.STRAGGLERS: "#8a6d5b",
+    TimePart.STRAGGLERS: "#8a7f6d",
 }
 ENERGY_COLOURS: Final = {
     EnergyPart.COMPUTE: "#4c86d8",

@@ -16,7 +16,7 @@ HEAT_STEPS: Final = 9
 _TOP_LINKS: Final = 8
 _SIDE: Final = 6.0
 """Distance of a link from the line between the centres, to the right of its direction."""
-_LINK_NAMES: Final = {
+LINK_NAMES: Final = {
     LinkKind.D2D: "die to die",
     LinkKind.WAFER: "wafer to wafer",
     LinkKind.SCALE_UP: "inside a node",
@@ -117,7 +117,7 @@ def links_table(links: LinkLoads) -> Markup:
                 f"{node_name(topology, int(topology.source_L[link]))} to "
                 f"{node_name(topology, int(topology.destination_L[link]))}"
             ),
-            words(_LINK_NAMES[LinkKind(int(topology.kind_L[link]))]),
+            words(LINK_NAMES[LinkKind(int(topology.kind_L[link]))]),
             words(num_bytes(float(links.bytes_L[link]))),
             words(share(float(utilization_L[link]))),
         )

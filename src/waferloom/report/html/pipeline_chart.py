@@ -20,7 +20,7 @@ _MAX_TASKS: Final = 40_000
 """Larger schedules are drawn in part, but not run in full."""
 _SAME: Final = 5e-5
 """Times that differ by less are said to be the same."""
-_COLOURS: Final = {Pass.FORWARD: "#4c86d8", Pass.BACKWARD: "#3f9069", Pass.WEIGHT: "#c9a227"}
+PASS_COLOURS: Final = {Pass.FORWARD: "#4c86d8", Pass.BACKWARD: "#3f9069", Pass.WEIGHT: "#c9a227"}
 _NAMES: Final = {
     Pass.FORWARD: "forward",
     Pass.BACKWARD: "backward",
@@ -67,7 +67,7 @@ def pipeline_run(plan: Plan, report: StepReport) -> PipelineRun | None:
     executed_s = None
     if p * n * v * passes <= _MAX_TASKS:
         executed_s = timeline(schedule, times, n=n, v=v, message_s=message_s).makespan_s
-    outside = (TimePart.DP, TimePart.OPTIMIZER)
+    outside = (TimePart.DP, TimePart.OPTIMIZER, TimePart.STRAGGLERS)
     return PipelineRun(
         shown=timeline(schedule, times, n=num_shown, v=v, message_s=message_s),
         num_micro_batches=n,
@@ -130,7 +130,7 @@ def _bar(shown: Timeline, event: int, scale: float, row_height: float) -> Markup
         "y": rank * row_height + 2,
         "width": max(width - 0.6, 0.4),
         "height": row_height - 4,
-        "fill": _COLOURS[kind],
+        "fill": PASS_COLOURS[kind],
     }
     if shown.num_chunks > 1 and shown.chunk_E[event] % 2:
         box["fill-opacity"] = 0.7
@@ -140,7 +140,7 @@ def _bar(shown: Timeline, event: int, scale: float, row_height: float) -> Markup
         place = {
             "x": x + width / 2,
             "y": rank * row_height + row_height / 2,
-            "fill": ink_on(_COLOURS[kind]),
+            "fill": ink_on(PASS_COLOURS[kind]),
         }
         parts.append(element("text", words(label), attributes=place))
     return element("g", *parts)
@@ -163,7 +163,7 @@ def _axis(makespan_s: float, height: float) -> list[Markup]:
 
 
 def _legend(kind: Pass) -> Markup:
-    style = {"style": f"background-color:{_COLOURS[kind]}"}
+    style = {"style": f"background-color:{PASS_COLOURS[kind]}"}
     return element(
         "li", element("i", attributes=style, css="swatch"), words(f"{_NAMES[kind]} ({kind})")
     )

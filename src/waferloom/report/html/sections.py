@@ -195,7 +195,7 @@ def _time(report: StepReport) -> Markup:
             value=seconds(report.parts_s[part]),
             share=report.parts_s[part] / report.step_s,
             colour=TIME_COLOURS[part],
-            is_hatched=part is TimePart.BUBBLE,
+            is_hatched=part in (TimePart.BUBBLE, TimePart.STRAGGLERS),
         )
         for part, label in TIME_PART_LABELS.items()
         if report.parts_s.get(part, 0.0) > 0
@@ -354,10 +354,10 @@ def _assumptions(plan: Plan) -> Markup:
             element("div", element("dt", element("code", words(key))), element("dd", words(why)))
             for key, why in system.assumptions.items()
         )
-        body.append(element("dl", join(pairs), css="facts wide"))
+        body.append(element("dl", join(pairs), css="facts wide columns"))
     else:
         body.append(element("p", words(f"{system.name} states no assumptions.")))
-    return section("assumptions", f"Assumptions about {system.name}", *body, css="half")
+    return section("assumptions", f"Assumptions about {system.name}", *body)
 
 
 def _sources(plan: Plan) -> Markup:
@@ -370,5 +370,5 @@ def _sources(plan: Plan) -> Markup:
     notes = join(element("dd", words(note)) for note in model.notes)
     family = element("dd", words(f"model of class {model.architecture}"))
     items.append(element("div", element("dt", words(model.name)), family, notes))
-    listing = element("dl", join(items), css="facts wide")
-    return section("sources", "Sources", listing, css="half")
+    listing = element("dl", join(items), css="facts wide columns")
+    return section("sources", "Sources", listing)

@@ -21,7 +21,7 @@ from waferloom.report.html.link_map import (
 )
 from waferloom.report.html.map_views import View, rank_words, views
 from waferloom.report.html.markup import Markup, element, join, title, words
-from waferloom.report.wording import device_noun, share
+from waferloom.report.wording import device_noun
 from waferloom.simulate.records import StepReport
 
 _MAX_DIES: Final = 2048
@@ -103,7 +103,7 @@ def _dies(plan: Plan, report: StepReport, layout: DieLayout, shown: Sequence[Vie
             colours = ";".join(f"--{view.key}:{view.colour(rank)}" for view in shown)
             hover = f"{name}: {rank_words(rank, plan, report)}"
             parts = [
-                title(hover + (f", busiest link {load}" if load else "")),
+                title(hover + (f", busiest link {load} of the step" if load else "")),
                 element("rect", attributes={**box, "style": colours}),
             ]
             if topology.num_dies <= _MAX_LABELLED:
@@ -119,7 +119,7 @@ def _loads(report: StepReport, layout: DieLayout) -> dict[int, tuple[str, str]]:
     links = report.links
     step_L, utilization_L = heat_steps(links), links.utilization_L
     return {
-        die: (f" h{step_L[link]}", share(float(utilization_L[link])))
+        die: (f" h{step_L[link]}", f"{100 * float(utilization_L[link]):.0f}%")
         for die, link in busiest_link_of_dies(layout, links).items()
     }
 
