@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waferloom.bounds.records import BoundName
-from waferloom.errors import SolverError
+from waferloom.errors import SolverError, SpecError
 from waferloom.hardware import system
 from waferloom.hardware.spec import MeshSpec, SystemSpec
 from waferloom.mapping.layout import network_of
@@ -94,7 +94,9 @@ def test_a_search_is_deterministic() -> None:
     seq_len=st.sampled_from([512, 2048, 3000]),
 )
 def test_no_plan_beats_a_bound(name: str, shape: tuple[int, int], batch: int, seq_len: int) -> None:
-    solution = plan(Training(model(name), global_batch_size=batch, seq_len=seq_len), small_wafer(*shape))
+    solution = plan(
+        Training(model(name), global_batch_size=batch, seq_len=seq_len), small_wafer(*shape)
+    )
     assert {bound.name for bound in solution.bounds} == set(BoundName)
     if solution.report.is_feasible:
         for bound in solution.bounds:
@@ -141,12 +143,12 @@ def test_pins_that_exceed_the_dies_are_one_message() -> None:
 
 
 def test_pins_outside_a_baseline_are_refused() -> None:
-    with pytest.raises(SolverError, match=r"baseline:fsdp cannot have tp = 4 \(it has 1\)"):
+    with pytest.raises(SpecError, match=r"baseline:fsdp cannot have tp = 4 \(it has 1\)"):
         pinned_space("baseline:fsdp", system("temp-6x8"), pinned={"tp": 4})
 
 
 def test_an_unknown_solver_suggests_near_names() -> None:
-    with pytest.raises(SolverError, match="did you mean baseline:fsdp"):
+    with pytest.raises(SpecError, match="did you mean baseline:fsdp"):
         space_named("baseline:fsd", system("temp-6x8"))
 
 

@@ -1,9 +1,9 @@
 """Bounds from traffic: what must cross the network because no die, or no half, holds all weights.
 
-If a die holds fewer than all weights that every token needs (routed experts left out), then in a step
-either one die receives the missing weights, or every token's hidden state leaves a die at least once
-forward and its gradient once backward. The cheaper of the two is a lower bound. The same argument over
-the two halves of the system bounds what crosses the middle.
+If a die holds fewer than all weights that every token needs (routed experts left out), then in a
+step either one die receives the missing weights, or every token's hidden state leaves a die at
+least once forward and its gradient once backward. The cheaper of the two is a lower bound. The same
+argument over the two halves of the system bounds what crosses the middle.
 """
 
 import numpy as np
@@ -89,7 +89,8 @@ def common_parameters(scenario: Scenario) -> int:
 def _middle_bytes_per_s(topology: Topology) -> float:
     """Return what can cross the middle in one direction: the narrowest of the even cuts we know.
 
-    On a grid: between the two middle columns, or rows. Behind switches: what half of the dies inject.
+    On a grid: between the two middle columns, or rows. Behind switches: what half of the dies
+    inject.
     """
     sent_N = np.zeros(topology.num_nodes)
     np.add.at(sent_N, topology.source_L, topology.bandwidth_bytes_per_s_L)

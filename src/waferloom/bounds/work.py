@@ -1,9 +1,9 @@
 """Bounds from work: no plan computes less, or moves fewer bytes through memory, than these.
 
-Every operator of the job is taken whole, cut over all live dies without loss, and given the sustained
-rates of the system: `max(flops / rate, bytes / bandwidth)`. A matmul reads each operand and writes its
-result at least once; a vector operator moves its tensors once; an update reads and writes all state.
-Padding, re-reads, launches, communication and bubbles only add to that, so
+Every operator of the job is taken whole, cut over all live dies without loss, and given the
+sustained rates of the system: `max(flops / rate, bytes / bandwidth)`. A matmul reads each operand
+and writes its result at least once; a vector operator moves its tensors once; an update reads and
+writes all state. Padding, re-reads, launches, communication and bubbles only add to that, so
 
     step_s >= sum over operators of max(flops / rate, bytes / bandwidth) / live dies.
 """
@@ -62,7 +62,7 @@ def rates(scenario: Scenario) -> Rates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """What one operator must do in a step, at the least: time on the cores, bytes through memory."""
+    """What an operator must do in a step: time on the cores, bytes through memory."""
 
     compute_s: float
     dram_bytes: float

@@ -1,10 +1,13 @@
 """`waferloom compare`: systems and strategies side by side."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from waferloom.cli.options import DEFAULT_SYSTEM, AsJson, CostOptions, JobOptions, system_of
+
+if TYPE_CHECKING:
+    from waferloom.simulate.training_cost import TrainingCost
 
 
 def compare(
@@ -18,13 +21,15 @@ def compare(
 ) -> int:
     """Put systems and strategies side by side, each with the best plan of its space.
 
-    Example: `waferloom compare llama3-70b --system temp-6x8 --system dgx-h100:6 --strategies exhaustive
+    Example: `waferloom compare llama3-70b --system temp-6x8 --system dgx-h100:6 --strategies
+    exhaustive
     --strategies baseline:fsdp`
 
     Args:
         model: A preset, or a Hugging Face config.json or its folder.
         systems: Presets or system files; give the option once for each.
-        strategies: Solvers (exhaustive, baseline:megatron1, baseline:mesp, baseline:fsdp), or `all`.
+        strategies: Solvers (exhaustive, baseline:megatron1, baseline:mesp, baseline:fsdp), or
+            `all`.
         job: What is trained.
         cost: What a whole run costs.
         as_json: Print the comparison as JSON.
@@ -41,7 +46,7 @@ def compare(
     for name in names:
         space_named(name, on[0])  # an unknown name is refused before the first search
     contenders: list[Contender] = []
-    prices: list[object] = []
+    prices: list[TrainingCost | None] = []
     with search_progress() as progress:
         for system in on:
             for name in names:

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +54,7 @@ def save_files(folder: Path, texts: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def search_progress() -> Iterator["Tell | None"]:
+def search_progress() -> Generator["Tell | None"]:
     """Show a progress bar on standard error while a search runs; nothing when it is redirected."""
     if not sys.stderr.isatty():
         yield None

@@ -41,7 +41,8 @@ def show(
 ) -> int:
     """Show one system or model: its numbers, sources and assumptions.
 
-    Example: `waferloom presets show temp-6x8 --toml > mine.toml` is a start for a system of your own.
+    Example: `waferloom presets show temp-6x8 --toml > mine.toml` is a start for a system of your
+    own.
 
     Args:
         name: Of a system or a model.

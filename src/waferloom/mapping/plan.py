@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -78,7 +78,7 @@ class Plan:
         return Scenario(job=self.job, system=self.system)
 
     def to_json(self) -> str:
-        """Return the plan as text that reads and compares well; lists of numbers stay on one line."""
+        """Return text that reads and compares well; lists of numbers stay on one line."""
         text = json.dumps(_ADAPTER.dump_python(self, mode="json"), indent=2)
         return _NUMBER_LIST.sub(lambda match: re.sub(r"\s+", " ", match[0]), text) + "\n"
 
@@ -102,19 +102,20 @@ def plan_from_json(text: str, *, origin: str = "plan") -> Plan:
     except json.JSONDecodeError as error:
         msg = f"{origin} is not JSON: {error.msg} at line {error.lineno}; expected a saved plan"
         raise PlanError(msg) from None
-    if not isinstance(data, dict) or data.get("format") != PLAN_FORMAT:
+    table = cast("dict[str, object]", data) if isinstance(data, dict) else {}
+    if table.get("format") != PLAN_FORMAT:
         msg = f'{origin} is not a waferloom plan: expected "format": "{PLAN_FORMAT}"'
         raise PlanError(msg)
-    if data.get("version") != PLAN_VERSION:
-        msg = f"{origin} has plan version {data.get('version')}; this package reads {PLAN_VERSION}"
+    if table.get("version") != PLAN_VERSION:
+        msg = f"{origin} has plan version {table.get('version')}; this package reads {PLAN_VERSION}"
         raise PlanError(msg)
     try:
-        plan = _ADAPTER.validate_python(data, strict=False)
+        plan = _ADAPTER.validate_python(table)
     except ValidationError as error:
         faults = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         msg = "\n".join([f"{origin} is not a valid plan:", *faults])
         raise PlanError(msg) from None
-    unknown = sorted(_unknown_keys(data, _ADAPTER.dump_python(plan, mode="json")))
+    unknown = sorted(_unknown_keys(table, _ADAPTER.dump_python(plan, mode="json")))
     if unknown:
         msg = f"{origin} has keys that no plan has: {', '.join(unknown)}"
         raise PlanError(msg)
@@ -125,14 +126,16 @@ def plan_from_json(text: str, *, origin: str = "plan") -> Plan:
 def _unknown_keys(found: object, known: object, prefix: str = "") -> Iterator[str]:
     """Yield the dotted keys of `found` that did not make it into the record."""
     if isinstance(found, dict) and isinstance(known, dict):
-        for key, value in found.items():
+        table = cast("dict[str, object]", known)
+        for key, value in cast("dict[str, object]", found).items():
             name = f"{prefix}{key}"
-            if key in known:
-                yield from _unknown_keys(value, known[key], f"{name}.")
+            if key in table:
+                yield from _unknown_keys(value, table[key], f"{name}.")
             else:
                 yield name
     elif isinstance(found, list) and isinstance(known, list):
-        for index, (value, kept) in enumerate(zip(found, known, strict=False)):
+        pairs = zip(cast("list[object]", found), cast("list[object]", known), strict=False)
+        for index, (value, kept) in enumerate(pairs):
             yield from _unknown_keys(value, kept, f"{prefix}{index}.")
 
 

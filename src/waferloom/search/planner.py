@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from waferloom.bounds.traffic import traffic_bounds
 from waferloom.bounds.work import work_bounds
-from waferloom.errors import SolverError
+from waferloom.errors import SolverError, SpecError
 from waferloom.hardware.spec import SystemSpec
 from waferloom.mapping.layout import Network, network_of
 from waferloom.mapping.placements import PLACEMENTS
@@ -48,8 +48,13 @@ def plan(
         The solution; where nothing fits, the strategy that needs least memory, with its violations.
 
     Raises:
-        SolverError: Unknown solver, or no degrees satisfy the pins.
+        SolverError: No degrees satisfy the pins.
+        SpecError: Unknown solver.
+        ValueError: `num_alternatives` is negative.
     """
+    if num_alternatives < 0:
+        msg = f"alternatives must be at least 0, found {num_alternatives}"
+        raise ValueError(msg)
     space = space or space_named(solver, system)
     space = replace(space, pinned={**space.pinned, **(pinned or {})})
     scenario = Scenario(job=job, system=system)
@@ -88,14 +93,16 @@ def make_plan(
     """Place a strategy on the dies of a system.
 
     Raises:
-        SolverError: More ranks than usable dies, more stages than layers, or an unknown placement.
+        SolverError: More ranks than usable dies, more stages than layers, or experts without a
+            mixture of experts.
+        SpecError: Unknown placement.
     """
     system, job = scenario.system, scenario.job
     network = network or network_of(system)
     degrees = strategy.degrees
     if placement not in PLACEMENTS:
         msg = f"unknown placement {placement!r}; known: {', '.join(PLACEMENTS)}"
-        raise SolverError(msg)
+        raise SpecError(msg)
     if degrees.num_ranks > network.num_dies:
         msg = (
             f"dp * tp * cp * pp = {degrees.dp} * {degrees.tp} * {degrees.cp} * {degrees.pp} = "

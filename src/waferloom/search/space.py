@@ -1,8 +1,9 @@
 """Spaces of strategies: what a solver may choose from.
 
-The declared space holds every strategy whose degrees use more than half of the usable dies (fewer would
-leave room to double dp; seven eighths on more than 64 dies) and whose options come from the tuples of a `Space`; pinned fields have one
-value each. A solver that calls itself exhaustive is exact over this space.
+The declared space holds every strategy whose degrees use more than half of the usable dies (fewer
+would leave room to double dp; seven eighths on more than 64 dies; any number where nothing uses as
+many) and whose options come from the tuples of a `Space`; pinned fields have one value each. A
+solver that calls itself exhaustive is exact over this space.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Final, TypeVar
 
-from waferloom.errors import SolverError, did_you_mean
+from waferloom.errors import SolverError, SpecError, did_you_mean
 from waferloom.hardware.spec import SystemSpec, WaferGridSpec
 from waferloom.mapping.placements import PLACEMENTS
 from waferloom.parallel.strategy import (
@@ -23,10 +24,10 @@ from waferloom.simulate.score import Option
 from waferloom.workload.job import AttentionStorage, Training
 
 MIN_DIE_SHARE: Final = 0.5
-"""Strategies must use more than this share of the usable dies, unless all degrees are pinned."""
+"""Strategies must use more than this share of the usable dies, if any strategy does."""
 LARGE_SYSTEM: Final = 64
 LARGE_MIN_DIE_SHARE: Final = 0.875
-"""The same for systems of more than `LARGE_SYSTEM` dies, where that leaves enough to choose from."""
+"""The same for systems of more than `LARGE_SYSTEM` dies."""
 
 Choice = TypeVar("Choice")
 Choices = TypeVar("Choices")
@@ -63,7 +64,7 @@ class Space:
     micro_batch_sizes: tuple[int, ...] | None = None
     recompute: tuple[Recompute, ...] = tuple(Recompute)
     placements: tuple[str, ...] = tuple(PLACEMENTS)
-    overlap: OverlapPolicy = OverlapPolicy()
+    overlap: OverlapPolicy = field(default_factory=OverlapPolicy)
 
     def describe(self) -> str:
         """Return the space in words."""
@@ -78,9 +79,13 @@ class Space:
         Raises:
             SolverError: The pinned degrees alone exceed the dies, or nothing is left.
         """
+        share = LARGE_MIN_DIE_SHARE if num_dies > LARGE_SYSTEM else MIN_DIE_SHARE
+        # a small batch, or a pin, may leave nothing that uses so many dies
+        admissible = set(self._degrees(job, num_dies, share)) or set(
+            self._degrees(job, num_dies, 0.0)
+        )
         found = sorted(
-            set(self._degrees(job, num_dies)),
-            key=lambda d: (-d.num_ranks, d.pp, d.cp, d.tp, d.ep, d.expert_tp),
+            admissible, key=lambda d: (-d.num_ranks, d.pp, d.cp, d.tp, d.ep, d.expert_tp)
         )
         if not found:
             pins = " * ".join(f"{name}={value}" for name, value in self.pinned.items())
@@ -92,15 +97,13 @@ class Space:
             raise SolverError(msg)
         return tuple(found)
 
-    def _degrees(self, job: Training, num_dies: int) -> Iterator[ParallelDegrees]:
+    def _degrees(self, job: Training, num_dies: int, min_share: float) -> Iterator[ParallelDegrees]:
         limits = {
             "pp": job.model.num_layers,
             "tp": job.model.num_heads,
             "cp": job.seq_len,
             "dp": job.global_batch_size,
         }
-        is_pinned = all(name in self.pinned for name in limits)
-        share = LARGE_MIN_DIE_SHARE if num_dies > LARGE_SYSTEM else MIN_DIE_SHARE
 
         def choices(name: str, room: int) -> range | tuple[int, ...]:
             top = min(room, limits[name])
@@ -113,7 +116,7 @@ class Space:
                 for cp in choices("cp", num_dies // (pp * tp)):
                     for dp in choices("dp", num_dies // (pp * tp * cp)):
                         used = pp * tp * cp * dp
-                        if used > share * num_dies or is_pinned:
+                        if used > min_share * num_dies:
                             for ep, expert_tp in self._experts(job, dp * cp * tp, tp):
                                 yield ParallelDegrees(
                                     dp=dp, tp=tp, cp=cp, pp=pp, ep=ep, expert_tp=expert_tp
@@ -182,12 +185,16 @@ def everything(system: SystemSpec) -> Space:
     return Space()
 
 
-def _inside_wafer(system: SystemSpec) -> dict[str, int]:
-    """Pin pp to the wafers: the published baselines use pipelines between wafers only."""
+def _wafer_pipeline(system: SystemSpec) -> dict[str, int]:
+    """Pin pp to the number of wafers: there, the baselines use pipelines between wafers only.
+
+    Source:
+        TEMP (arXiv 2512.14256), section VIII; on GPU clusters Megatron's pp is free.
+    """
     net = system.interconnect
     if isinstance(net, WaferGridSpec):
         return {"pp": net.wafer_rows * net.wafer_cols}
-    return {"pp": 1}
+    return {"pp": 1} if system.is_wafer else {}
 
 
 def megatron1(system: SystemSpec) -> Space:
@@ -195,7 +202,7 @@ def megatron1(system: SystemSpec) -> Space:
     return replace(
         everything(system),
         name="baseline:megatron1",
-        pinned={"cp": 1, **_inside_wafer(system)},
+        pinned={"cp": 1, **_wafer_pipeline(system)},
         sequence_parallel=(False,),
         zero=(0,),
         schedules=(ScheduleName.ONE_F_ONE_B,),
@@ -207,7 +214,7 @@ def mesp(system: SystemSpec) -> Space:
     return replace(
         everything(system),
         name="baseline:mesp",
-        pinned=_inside_wafer(system),
+        pinned=_wafer_pipeline(system),
         sequence_parallel=(False, True),
         zero=(0, 1),
         schedules=(ScheduleName.ONE_F_ONE_B,),
@@ -219,7 +226,7 @@ def fsdp(system: SystemSpec) -> Space:
     return replace(
         everything(system),
         name="baseline:fsdp",
-        pinned={"tp": 1, "cp": 1, **_inside_wafer(system)},
+        pinned={"tp": 1, "cp": 1, "pp": 1, **_wafer_pipeline(system)},
         sequence_parallel=(False,),
         zero=(3,),
         schedules=(ScheduleName.ONE_F_ONE_B,),
@@ -238,11 +245,11 @@ def space_named(name: str, system: SystemSpec) -> Space:
     """Return the space of a `--solver` name.
 
     Raises:
-        SolverError: There is no such solver.
+        SpecError: There is no such solver.
     """
     if name not in SPACES:
         msg = f"unknown solver {name!r}: {did_you_mean(name, SPACES)}"
-        raise SolverError(msg)
+        raise SpecError(msg)
     return SPACES[name](system)
 
 
@@ -263,7 +270,7 @@ def pinned_space(
     """Return the space of a solver with some choices pinned; None leaves a choice free.
 
     Raises:
-        SolverError: Unknown solver, or a pin that its space does not contain.
+        SpecError: Unknown solver, or a pin that its space does not contain.
     """
     space = space_named(name, system)
     faults = [
@@ -282,7 +289,7 @@ def pinned_space(
             faults.append(f"{what} = {value} (it must be at least 1)")
     if faults:
         msg = f"{name} cannot have {'; '.join(faults)}"
-        raise SolverError(msg)
+        raise SpecError(msg)
     return replace(
         space,
         pinned={**space.pinned, **pinned},

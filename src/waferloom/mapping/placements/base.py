@@ -1,7 +1,7 @@
 """A placement orders the live dies; rank `r` runs on the `r`-th of them.
 
-Ranks are numbered with tp fastest, then cp, dp and pp, so a tp group is `tp` consecutive dies of the
-order. What an order has to get right is therefore the shape of consecutive runs.
+Ranks are numbered with tp fastest, then cp, dp and pp, so a tp group is `tp` consecutive dies of
+the order. What an order has to get right is therefore the shape of consecutive runs.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Block placements: every tp group gets a compact `a x b` block where the grid allows it.
 
 Blocks are visited row by row (`Blocks`) or in boustrophedon order (`Serpentine`), where consecutive
-groups, and so consecutive pipeline stages, are neighbours. Dies that no whole block covers (borders,
-holes) are used last, in boustrophedon order.
+groups, and so consecutive pipeline stages, are neighbours. Dies that no whole block covers
+(borders, holes) are used last, in boustrophedon order.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def block_shape(rows: int, cols: int, size: int) -> tuple[int, int] | None:
 def _block_order(grid: DieGrid, tp: int, *, is_serpentine: bool) -> Dies:
     rows, cols = grid.is_live_RC.shape
     shape = block_shape(rows, cols, tp)
-    index_RC = np.arange(rows * cols).reshape(rows, cols)
+    index_RC: Dies = np.arange(rows * cols, dtype=np.int64).reshape((rows, cols))
     taken_RC = np.zeros((rows, cols), dtype=np.bool_)
     blocks: list[Dies] = []
     if shape is not None:

@@ -1,9 +1,10 @@
 """Exhaustive search with pruning: exact over the declared space for the `bound` network fidelity.
 
-Placed degrees are visited in the order of a bound that no option beats (the mean stage's compute, every
-micro-batch). Once that bound exceeds the best score of the last degrees worth showing, the rest cannot
-matter and is skipped; so are degrees whose state alone exceeds a die. The same sweep over the relaxed problem (memory pooled, collectives limited by
-injection alone) gives the lower bound that certifies the result.
+Placed degrees are visited in the order of a bound that no option beats (the mean stage's compute,
+every micro-batch). Once that bound exceeds the best score of the last degrees worth showing, the
+rest cannot matter and is skipped; so are degrees whose state alone exceeds a die. The same sweep
+over the relaxed problem (memory pooled, collectives limited by injection alone) gives the lower
+bound that certifies the result.
 """
 
 import time
@@ -58,8 +59,8 @@ def exhaustive(
 ) -> SearchResult:
     """Return the fastest strategy of `space` that fits, next best degrees, and relaxed bounds.
 
-    Deterministic: of equally fast strategies the one declared first wins (fewer stages, less sharding,
-    less recomputation, the simpler schedule).
+    Deterministic: of equally fast strategies the one declared first wins (fewer stages, less
+    sharding, less recomputation, the simpler schedule).
 
     Args:
         scenario: Job and system.
@@ -217,9 +218,7 @@ class _Sweep:
         )
 
 
-def _relaxed_bound(
-    tables: Scorer, space: Space, name: BoundName, relaxation: Relaxation
-) -> Bound:
+def _relaxed_bound(tables: Scorer, space: Space, name: BoundName, relaxation: Relaxation) -> Bound:
     relaxed = tables.relaxed(relaxation)
     best_s = np.inf
     for rows, bound_s in _sweeps(relaxed):
