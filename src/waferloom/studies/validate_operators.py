@@ -52,6 +52,11 @@ SHARES: Final = np.linspace(0.3, 1.0, 71)
 """Shares of peak and of bandwidth among which the roofline is fitted."""
 
 
+TARGET_FAMILY: Final = "matmul bf16 above 50 us"
+TARGET_MAPE: Final = 0.10
+"""Mean absolute error that bf16 matmuls above 50 us are held to, on every system."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorComparison:
     """One measured operator beside the model.
@@ -116,6 +121,17 @@ class OperatorValidation:
     """Every family of the data directory."""
 
     families: tuple[OperatorFamily, ...]
+
+    @property
+    def targets(self) -> tuple[OperatorFamily, ...]:
+        """The families that are held to `TARGET_MAPE`: bf16 matmuls long enough to matter."""
+        return tuple(family for family in self.families if family.name == TARGET_FAMILY)
+
+    @property
+    def is_met(self) -> bool:
+        """Whether every family of `targets` is within the target, and there is one."""
+        targets = self.targets
+        return bool(targets) and all(family.mape <= TARGET_MAPE for family in targets)
 
 
 def validate_operators(data_dir: Path) -> OperatorValidation:
