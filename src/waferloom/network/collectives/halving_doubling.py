@@ -36,55 +36,76 @@ class Round:
 
     Attributes:
         partner_N: Position that receives.
-        owner_NK: Positions whose shards are sent.
+        first_N: Position of the first owner whose shard is sent.
+        num_shards: K.
+        stride: From owner to owner, going round.
         action: Reduce or copy.
     """
 
     partner_N: IntArray
-    owner_NK: IntArray
+    first_N: IntArray
+    num_shards: int
+    stride: int
     action: Action
+
+    def owner_NK(self) -> IntArray:
+        """Return the positions whose shards each member sends."""
+        steps = np.arange(self.num_shards) * self.stride
+        return (self.first_N[:, None] + steps) % self.partner_N.size
 
 
 def rounds(n: int, kind: CollectiveKind) -> list[Round]:
-    """Return the rounds of a group of `n`."""
-    reducing = _by_bits(n) if n & (n - 1) == 0 else _circulant(n)
+    """Return the rounds of a group of `n`: reducing, gathering, or one after the other."""
+    by_bits = n & (n - 1) == 0
+    reducing = _by_bits(n, Action.REDUCE) if by_bits else _circulant(n, Action.REDUCE)
+    gathering = _by_bits(n, Action.COPY) if by_bits else _circulant(n, Action.COPY)
     result: list[Round] = []
     if kind is not CollectiveKind.ALL_GATHER:
-        result += [
-            Round(partner_N=to, owner_NK=theirs, action=Action.REDUCE) for to, theirs, _ in reducing
-        ]
+        result += reducing
     if kind is not CollectiveKind.REDUCE_SCATTER:
-        # Backwards: who received a shard of the sum in part now sends it on in full.
-        for to, _, kept in reversed(reducing):
-            back = np.empty_like(to)
-            back[to] = np.arange(n)
-            result.append(Round(partner_N=back, owner_NK=kept, action=Action.COPY))
+        result += gathering[::-1]
     return result
 
 
-def _by_bits(n: int) -> list[tuple[IntArray, IntArray, IntArray]]:
-    """Return per round (partners, shards sent there, shards still worked on afterwards)."""
+def _by_bits(n: int, action: Action) -> list[Round]:
+    """Reducing, send what the partner goes on with; gathering, what oneself has."""
     position = np.arange(n)
-    result: list[tuple[IntArray, IntArray, IntArray]] = []
+    result: list[Round] = []
     bit = 1
     while bit < n:
         low = 2 * bit
-        rest = np.arange(n // low) * low
         partner = position ^ bit
-        result.append((partner, rest + (partner % low)[:, None], rest + (position % low)[:, None]))
+        kept_by = partner if action is Action.REDUCE else position
+        result.append(
+            Round(
+                partner_N=partner,
+                first_N=kept_by % low,
+                num_shards=n // low,
+                stride=low,
+                action=action,
+            )
+        )
         bit = low
     return result
 
 
-def _circulant(n: int) -> list[tuple[IntArray, IntArray, IntArray]]:
+def _circulant(n: int, action: Action) -> list[Round]:
+    """Reducing, send forwards the shards that lie `skip` and more ahead; gathering, backwards."""
     position = np.arange(n)
-    result: list[tuple[IntArray, IntArray, IntArray]] = []
+    result: list[Round] = []
     reach = n
     while reach > 1:
         skip = (reach + 1) // 2
-        sent = (position[:, None] + np.arange(skip, reach)) % n
-        kept = (position[:, None] + np.arange(reach - skip)) % n
-        result.append(((position + skip) % n, sent, kept))
+        reduces = action is Action.REDUCE
+        result.append(
+            Round(
+                partner_N=np.roll(position, -skip if reduces else skip),
+                first_N=np.roll(position, -skip) if reduces else position,
+                num_shards=reach - skip,
+                stride=1,
+                action=action,
+            )
+        )
         reach = skip
     return result
 
@@ -145,7 +166,7 @@ def _partners(n: int, kind: CollectiveKind) -> tuple[IntArray, FloatArray]:
     steps = rounds(n, kind)
     return (
         np.stack([step.partner_N for step in steps]),
-        np.array([step.owner_NK.shape[1] / n for step in steps]),
+        np.array([step.num_shards / n for step in steps]),
     )
 
 
@@ -168,11 +189,11 @@ def _add_rounds(
     n = dies.size
     received_NK = np.full((n, len(steps)), -1)
     for k, step in enumerate(steps):
-        moved = shards.fused(step.owner_NK)
+        moved = shards.fused(step.owner_NK())
         sent = builder.add(
             dies,
             dies[step.partner_N],
-            size_bytes * step.owner_NK.shape[1] / n,
+            size_bytes * step.num_shards / n,
             depends=received_NK.copy(),
             read=moved.first,
             count=moved.count,
