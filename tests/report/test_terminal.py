@@ -2,11 +2,14 @@
 
 import io
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from rich.console import Console, RenderableType
 
 from waferloom.hardware import preset_names, system
+from waferloom.parallel.strategy import ParallelDegrees, Strategy
 from waferloom.report.terminal import (
     Contender,
     ShareBar,
@@ -17,15 +20,18 @@ from waferloom.report.terminal import (
     report_view,
     solution_view,
     system_view,
+    training_validation_view,
     validation_view,
 )
 from waferloom.report.wording import num_bytes, percent, seconds
 from waferloom.simulate.training_cost import training_cost
+from waferloom.studies.training_rows import TrainingRow
 from waferloom.studies.validate_operators import (
     OperatorComparison,
     OperatorFamily,
     OperatorValidation,
 )
+from waferloom.studies.validate_training import FamilyResult, RowResult, TrainingValidation
 from waferloom.workload.library import model, model_names
 
 KINDS = ["wafer", "infeasible", "interleaved", "zero_bubble_moe", "cluster", "torus"]
@@ -197,3 +203,53 @@ def test_operator_families_are_shown_with_skill_and_worst_rows():
     for shown in ("matmul bf16", "1,234", "-2.1 %", "5.0 %", "11.0 %", "0.98", "0.75", "8 x 9"):
         assert shown in text
     assert "+50 %" in text
+
+
+def training_rows(count: int) -> tuple[RowResult, ...]:
+    """Runs simulated 10 %, 20 %, ... too slow, with what a view reads of their rows."""
+    strategy = Strategy(degrees=ParallelDegrees(dp=8), zero=3)
+    shape = SimpleNamespace(
+        model=model("llama2-7b"),
+        num_devices=1024,
+        device="dgx-h100",
+        step_s=2.0,
+        is_dense=True,
+        dtype="bf16",
+    )
+    return tuple(
+        RowResult(
+            row=cast("TrainingRow", shape),
+            strategy=strategy,
+            step_s=2.0 * (1.1 + 0.1 * i),
+            is_feasible=True,
+            flops_s=1.0,
+        )
+        for i in range(count)
+    )
+
+
+@pytest.mark.parametrize(("mape", "verdict"), [(0.05, "met"), (0.5, "missed")])
+def test_training_runs_are_shown_with_target_and_worst_rows(mape, verdict):
+    family = FamilyResult(
+        name="dgx-h100 megatron bf16",
+        num_rows=40,
+        bias=-0.031,
+        mape=mape,
+        rank_correlation=0.97,
+        constant_mape=0.1,
+        num_too_large=0,
+    )
+    found = TrainingValidation(
+        rows=training_rows(12),
+        families=(family,),
+        accepted=replace(family, name="acceptance rows", num_rows=9),
+        accepted_families=(family,),
+        unusable=(),
+    )
+    text = flat(text_of(training_validation_view(found), width=100))
+    for shown in ("dgx-h100 megatron bf16", "-3.1 %", "10.0 %", "1,024 x dgx-h100", "+120 %"):
+        assert shown in text
+    assert f"{1 - mape / 0.1:.2f}" in text
+    assert "+10 %" not in text, "only the worst rows are listed"
+    assert text.endswith(verdict)
+    assert "3 other rows" in text

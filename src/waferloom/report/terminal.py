@@ -44,14 +44,14 @@ from waferloom.report.wording import (
 from waferloom.search.solution import Candidate, SearchStatistics, Solution
 from waferloom.simulate.records import StepReport
 from waferloom.simulate.training_cost import TrainingCost
+from waferloom.studies.validate_operators import OperatorValidation
+from waferloom.studies.validate_training import TARGET_MAPE, TARGET_SKILL, TrainingValidation
 from waferloom.units import Dimension, format_quantity
 from waferloom.workload.model import ModelConfig
 from waferloom.workload.parameters import count_parameters
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-    from waferloom.studies.validate_operators import OperatorValidation
 
 _BAR_WIDTH: Final = 28
 _WORST_ROWS: Final = 8
@@ -221,7 +221,7 @@ def validation_view(
     return _section(title, table)
 
 
-def operator_validation_view(found: "OperatorValidation") -> RenderableType:
+def operator_validation_view(found: OperatorValidation) -> RenderableType:
     """Return how the operator model compares with every family of measured operators."""
     columns = ("family", "system", "rows", "bias", "error", "p90", "rank", "skill")
     table = _table(*columns, text=columns[:2])
@@ -242,8 +242,9 @@ def operator_validation_view(found: "OperatorValidation") -> RenderableType:
         "error of a roofline fitted to the family that the model removes. Parameters of the model "
         "were fitted on the families that are not bold."
     )
-    worst = [(family, row) for family in found.families for row in family.worst[:1]]
-    worst.sort(key=lambda pair: -abs(pair[1].error))
+    # a family of long operators shares rows with the family of all
+    first = {(f.preset, f.worst[0]): (f, f.worst[0]) for f in found.families if f.worst}
+    worst = sorted(first.values(), key=lambda pair: -abs(pair[1].error))
     rows = _table(
         "worst rows", "family", "measured", "model", "error", text=("worst rows", "family")
     )
@@ -257,6 +258,50 @@ def operator_validation_view(found: "OperatorValidation") -> RenderableType:
         )
     return Group(
         _section("Operators against measurement", table, note), Padding(rows, (1, 0, 0, 2))
+    )
+
+
+def training_validation_view(found: TrainingValidation) -> RenderableType:
+    """Return how the simulated step compares with published training runs."""
+    columns = ("family", "rows", "bias", "error", "constant", "skill", "rank")
+    table = _table(*columns, text=columns[:1])
+    for family in (*found.accepted_families, found.accepted):
+        skill, rank = family.skill, family.rank_correlation
+        table.add_row(
+            Text(family.name, style="bold" if family is found.accepted else ""),
+            f"{family.num_rows:,}",
+            f"{100 * family.bias:+.1f} %",
+            f"{100 * family.mape:.1f} %",
+            f"{100 * family.constant_mape:.1f} %",
+            "-" if skill is None else f"{skill:.2f}",
+            "-" if rank is None else f"{rank:.2f}",
+        )
+    note = (
+        "error: mean absolute error of the step time; constant: of the best constant MFU of each "
+        "family; skill: share of that error that the simulator removes; rank: Spearman's "
+        "correlation of throughput."
+    )
+    others = len(found.rows) - found.accepted.num_rows
+    left_out = f"{others:,} other rows and {len(found.unusable):,} that cannot be simulated are not"
+    rows = _table("worst rows", "strategy", "measured", "model", "error", text=("worst rows",))
+    rows.columns[1].justify, rows.columns[1].no_wrap = "left", False
+    for row in found.worst(_WORST_ROWS):
+        rows.add_row(
+            f"{row.row.model.name}, {row.row.num_devices:,} x {row.row.device}",
+            str(row.strategy),
+            seconds(row.row.step_s),
+            seconds(row.step_s),
+            f"{100 * row.error:+.0f} %",
+        )
+    target = Text(
+        f"Target: error at most {percent(TARGET_MAPE)}, skill at least {TARGET_SKILL:g}: "
+    )
+    colour = "green" if found.is_met else "red"
+    target.append("met" if found.is_met else "missed", style=f"bold {colour}")
+    return Group(
+        _section("Training runs against publication", table, f"{note} {left_out} counted here."),
+        Padding(rows, (1, 0, 0, 2)),
+        Padding(target, (1, 0, 0, 0)),
     )
 
 
@@ -525,8 +570,8 @@ def _alternatives_block(alternatives: Sequence[Candidate], step_s: float) -> Ren
 
 def _search_block(statistics: SearchStatistics) -> RenderableType:
     words = (
-        f"Searched {statistics.space}: {statistics.num_strategies:,} strategies, "
-        f"{statistics.num_scored:,} scored, {statistics.num_feasible:,} fit, in "
+        f"Search space: {statistics.space}; {statistics.num_strategies:,} strategies, of which "
+        f"{statistics.num_scored:,} were scored and {statistics.num_feasible:,} fit, in "
         f"{seconds(statistics.table_s + statistics.score_s)}"
     )
     return Padding(Text(words, style=_QUIET), (0, 0, 0, 2))

@@ -337,8 +337,8 @@ def _alternatives(
         "alternatives",
         "Next best",
         listing,
-        note=f"Searched {statistics.space}: {statistics.num_strategies:,} strategies, "
-        f"{statistics.num_scored:,} scored one by one, {statistics.num_feasible:,} fit, in "
+        note=f"Search space: {statistics.space}; {statistics.num_strategies:,} strategies, of "
+        f"which {statistics.num_scored:,} were scored and {statistics.num_feasible:,} fit, in "
         f"{seconds(statistics.table_s + statistics.score_s)}.",
     )
 
