@@ -4,11 +4,11 @@
     python scripts/fit_training.py --collectives [--data DIR]   `studies.stacks.COLLECTIVES`
 
 Stacks: least squares on the logarithm of simulated over measured step time, with a soft absolute
-loss, over the acceptance rows of `studies.validate_training`: dense models of 1B parameters and more
-in 16 bits on A100 and H100. Every number is drawn weakly towards its start, so that few rows move it
-little: an e-fold change costs as much as one row that is wrong by a fifth. Then, group by group (a
-group is a model of a table; and again, a whole family), the numbers are fitted without the group, by
-one Gauss-Newton step from the fit of all rows, and the group's error is printed.
+loss, over the acceptance rows of `studies.validate_training`: dense models of 1B parameters and
+more in 16 bits on A100 and H100. Every number is drawn weakly towards its start, so that few rows
+move it little: an e-fold change costs as much as one row that is wrong by a fifth. Then, group by
+group (a group is a model of a table; and again, a whole family), the numbers are fitted without the
+group, by one Gauss-Newton step from the fit of all rows, and the group's error is printed.
 
 Collectives: mean absolute logarithmic error, on a grid.
 """
@@ -59,8 +59,8 @@ START = Fitted(
     interference=0.2,
     jitter=0.01,
 )
-"""Where the fit starts, and what it is drawn towards: kernel rates somewhat below the best ones that
-the FlashAttention papers print, tensors counted by hand, and guesses for the rest."""
+"""Where the fit starts, and what it is drawn towards: kernel rates somewhat below the best ones
+that the FlashAttention papers print, tensors counted by hand, and guesses for the rest."""
 LOSS_SCALE = 0.05
 PRIOR_SPREAD = 1.0
 PRIOR_WEIGHT = 0.2
@@ -184,7 +184,7 @@ KINDS = {
     "all_reduce": CollectiveKind.ALL_REDUCE,
     "alltoall": CollectiveKind.ALL_TO_ALL,
 }
-SMALLEST_BYTES = 2**20
+SMALLEST_BYTES = 2**23
 
 
 def fit_collectives(data_dir: Path) -> None:
