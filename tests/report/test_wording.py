@@ -118,3 +118,11 @@ def test_a_violation_that_is_not_memory_says_its_own_sentence(plans):
     broken = replace(report, violations=(odd,))
     assert wording.verdict(broken) == "cannot run"
     assert wording.violation_lines(broken) == ("a reason",)
+
+
+def test_parts_of_time_add_up_to_the_step_and_rounding_is_none(plans):
+    _, report = plans["interleaved"]
+    noisy = replace(report, parts_s={**report.parts_s, TimePart.CONTENTION: 1e-17})
+    parts = wording.time_parts(noisy)
+    assert sum(duration_s for _, _, duration_s in parts) == pytest.approx(report.step_s)
+    assert TimePart.CONTENTION not in [part for part, _, _ in parts]

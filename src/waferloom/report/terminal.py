@@ -21,7 +21,6 @@ from waferloom.mapping.plan import Plan
 from waferloom.report.wording import (
     ENERGY_PART_LABELS,
     MEMORY_LABELS,
-    TIME_PART_LABELS,
     cost_rows,
     device_noun,
     energy_per_token,
@@ -38,6 +37,7 @@ from waferloom.report.wording import (
     share,
     strategy_words,
     system_words,
+    time_parts,
     verdict,
     violation_lines,
 )
@@ -479,11 +479,9 @@ def _violations_block(report: StepReport) -> RenderableType:
 
 def _time_block(report: StepReport) -> RenderableType:
     table = _bar_table()
-    for part, label in TIME_PART_LABELS.items():
-        duration_s = report.parts_s.get(part, 0.0)
-        if duration_s > 0:
-            part_share = duration_s / report.step_s
-            table.add_row(label, ShareBar(part_share), seconds(duration_s), share(part_share))
+    for _, label, duration_s in time_parts(report):
+        part_share = duration_s / report.step_s
+        table.add_row(label, ShareBar(part_share), seconds(duration_s), share(part_share))
     count = report.num_micro_batches
     note = f"{count} micro-batches; communication times: {report.network}"
     return _section(f"Time of a step: {seconds(report.step_s)}", table, note)

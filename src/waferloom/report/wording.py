@@ -75,6 +75,7 @@ _RESOURCE_WORDS: Final = {
     Resource.LINK_LATENCY: "-10 % link latency",
 }
 SECONDS_PER_YEAR: Final = 365.25 * 86400.0
+_ROUNDING: Final = 1e-12
 _UNNOTICEABLE: Final = 5e-5
 """Changes below 0.005 % are said to change nothing: they are the rounding of sums."""
 
@@ -328,6 +329,18 @@ def _years(duration_s: float) -> str:
 def money(amount: float) -> str:
     """Write an amount in the currency of the prices, which has no name here."""
     return f"{amount:,.2f}" if amount < 1000 else f"{amount:,.0f}"
+
+
+def time_parts(report: StepReport) -> tuple[tuple[TimePart, str, float], ...]:
+    """Return the parts of a step that took time, with label and seconds.
+
+    A part that is the difference of two sums may hold their rounding; that is no time.
+    """
+    return tuple(
+        (part, label, report.parts_s[part])
+        for part, label in TIME_PART_LABELS.items()
+        if report.parts_s.get(part, 0.0) > _ROUNDING * report.step_s
+    )
 
 
 def plan_title(plan: Plan) -> str:

@@ -13,7 +13,7 @@ from waferloom.simulate.records import StepReport, TimePart
 
 WIDTH: Final = 1100.0
 _LABEL_WIDTH: Final = 64.0
-_MAX_BARS_PER_RANK: Final = 120
+_MAX_BARS_PER_RANK: Final = 144
 """More would be narrower than a finger or a pointer can pick."""
 _MAX_BARS: Final = 1500
 _MAX_TASKS: Final = 40_000

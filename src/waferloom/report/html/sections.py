@@ -27,7 +27,6 @@ from waferloom.report.html.pipeline_chart import pipeline_chart, pipeline_run
 from waferloom.report.html.wafer_map import wafer_map
 from waferloom.report.wording import (
     ENERGY_PART_LABELS,
-    TIME_PART_LABELS,
     cost_rows,
     device_noun,
     energy_per_token,
@@ -39,6 +38,7 @@ from waferloom.report.wording import (
     sensitivity_words,
     share,
     strategy_words,
+    time_parts,
     verdict,
     violation_lines,
 )
@@ -192,13 +192,12 @@ def _time(report: StepReport) -> Markup:
     segments = [
         Segment(
             label=label,
-            value=seconds(report.parts_s[part]),
-            share=report.parts_s[part] / report.step_s,
+            value=seconds(duration_s),
+            share=duration_s / report.step_s,
             colour=TIME_COLOURS[part],
             is_hatched=part in (TimePart.BUBBLE, TimePart.STRAGGLERS),
         )
-        for part, label in TIME_PART_LABELS.items()
-        if report.parts_s.get(part, 0.0) > 0
+        for part, label, duration_s in time_parts(report)
     ]
     micro_batches = plural(report.num_micro_batches, "micro-batch", "micro-batches")
     return section(
