@@ -140,7 +140,9 @@ def _activations(
         graph = embedding_graph(job.model)
         saved += alive * layer_state(graph, shard, Recompute.NONE).saved_bytes
     if stage.has_head:
-        # the head runs backward right after forward, except where all forwards come first
-        heads = num_micro_batches if strategy.schedule is ScheduleName.GPIPE else 1
+        # the head runs backward right after forward, except where all forwards come first or its
+        # weight gradients wait
+        is_kept = strategy.schedule in (ScheduleName.GPIPE, ScheduleName.ZERO_BUBBLE)
+        heads = alive if is_kept else 1
         saved += heads * layer_state(head_graph(job.model), shard, Recompute.NONE).saved_bytes
     return saved

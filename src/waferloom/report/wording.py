@@ -211,9 +211,20 @@ def strategy_words(strategy: Strategy, job: Training) -> tuple[str, ...]:
         words.append(f"{plural(d.dp, 'data-parallel replica')}{shards}")
     micro_batches = plural(strategy.num_micro_batches(job), "micro-batch", "micro-batches")
     size = plural(strategy.micro_batch_size, "sequence")
-    words.append(f"{micro_batches} of {size} per replica")
+    words.append(f"{micro_batches} of {size} per replica{_padding_words(strategy, job)}")
     words.append(_RECOMPUTE_WORDS[strategy.recompute])
     return (*words, *_overlap_words(strategy.overlap), *_software_words(strategy.software))
+
+
+def _padding_words(strategy: Strategy, job: Training) -> str:
+    """Say where a batch does not divide, and what the model makes of it."""
+    places = strategy.num_micro_batches(job) * strategy.micro_batch_size * strategy.degrees.dp
+    if places == job.global_batch_size:
+        return ""
+    return (
+        f": {places} places for the {job.global_batch_size} sequences of a step, which do not"
+        " divide evenly; the empty ones are timed as if full"
+    )
 
 
 def _overlap_words(overlap: OverlapPolicy) -> Iterator[str]:

@@ -219,7 +219,8 @@ def score(t: ScoreInput, rows_R6: Ints, options_O6: Ints, out_RO2: Floats) -> in
                     largest_expert = max(largest_expert, t.expert_parameters_QB[q, b])
                     each = t.saved_bytes_QSMB3[q, s, m, b, recompute]
                     if b == HEAD:
-                        saved += (n if schedule == GPIPE else 1) * each
+                        is_kept = schedule in (GPIPE, ZERO_BUBBLE)
+                        saved += (alive if is_kept else 1.0) * each
                     else:
                         saved += alive * count * each
                     if b < EMBEDDING:
