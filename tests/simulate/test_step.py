@@ -30,7 +30,7 @@ from waferloom.parallel.strategy import (
     Strategy,
 )
 from waferloom.simulate.records import StepReport, TimePart
-from waferloom.simulate.step import Setting, step_report
+from waferloom.simulate.step import Setting, die_of, step_report
 from waferloom.workload.job import Training
 from waferloom.workload.library import model
 
@@ -153,6 +153,14 @@ def test_casts_move_their_bytes_before_forward_recompute_and_after_backward():
     layers = 1 - 2 * 128256 * 4096 / num_parameters
     added = cast.parts_s[TimePart.RECOMPUTE] - plain.parts_s[TimePart.RECOMPUTE]
     assert added == pytest.approx(n * once_s * layers + starts_s, rel=2e-3)
+
+
+def test_attention_runs_in_16_bits_whatever_the_matmuls_do():
+    narrow = replace(LLAMA, precision=replace(LLAMA.precision, compute="fp8"))
+    dies = [die_of(Scenario(job=job, system=DGX)) for job in (LLAMA, narrow)]
+    assert dies[1].core_flops_per_s > 1.9 * dies[0].core_flops_per_s
+    for name in ("attention_forward_flops_per_s", "attention_backward_flops_per_s"):
+        assert getattr(dies[0], name) == pytest.approx(getattr(dies[1], name), rel=1e-12)
 
 
 def test_hidden_tensor_communication_is_exposed_no_more():

@@ -28,12 +28,12 @@ _LIMITS = """## Known limits
 - Few numbers are fitted (`waferloom.studies.stacks.Fitted`), all on the acceptance rows: the error
   of models left out of the fit is printed by `scripts/fit_training.py`. Families outside them,
   among them every 8-bit, 4-bit and mixture-of-experts row, are reported as they come out.
-- 8-bit and 4-bit runs quantise activations and weights with kernels of their own, whose time is not
-  modelled; their communication and attention stay in 16 bits here.
+- 8-bit and 4-bit runs scale and transpose with kernels of their own, whose time is not modelled,
+  and keep the head in 16 bits; here it runs in the format of the other matmuls.
 - A source that does not print micro-batch, virtual stages or recomputation is given the fastest
   choice that fits, which the run need not have had.
 - Expert traffic runs at the rate of large collectives and is fully exposed; the stacks of 2025 and
-  2026 hide part of it, and the page's rows force equal loads.
+  2026 hide part of it. The rows force equal loads on all experts, and so does the simulator.
 - MegaScale's sliding window has no printed length and is not modelled; its parallel block counts as
   hidden tensor-parallel communication.
 - Runs sharded inside a slice and replicated across slices (MaxText on several slices) need a hybrid
