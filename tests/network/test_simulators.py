@@ -92,6 +92,10 @@ def test_every_simulator_finishes_every_collective(name: str, kind: CollectiveKi
             traffic = collective_traffic(topology, groups, kind, 1e6, algorithm=algorithm)
         except ValueError:
             continue
+        if (name, algorithm) == ("packet", "multicast_tree"):
+            with pytest.raises(ValueError, match="no multicasts"):
+                SIMULATORS[name].run(topology, traffic)
+            continue
         times = SIMULATORS[name].run(topology, traffic)
         assert name == "bound" or times.duration_s == times.finish_s_F.max()
         assert np.isfinite(times.finish_s_F).all()
@@ -100,7 +104,7 @@ def test_every_simulator_finishes_every_collective(name: str, kind: CollectiveKi
             assert times.start_s_F[flow] == times.finish_s_F[waits].max(initial=0.0)
 
 
-@pytest.mark.parametrize("name", SIMULATORS)
+@pytest.mark.parametrize("name", ["bound", "queue", "fluid"])
 def test_one_message_takes_its_latency_and_its_bytes(name: str):
     topology = build_topology(mesh(1, 5))
     builder = TrafficBuilder(topology)

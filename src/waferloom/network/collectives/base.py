@@ -11,7 +11,7 @@ from waferloom.network import _profile_kernel as kernels
 from waferloom.network.ring_order import GroupOrders, order_groups
 from waferloom.network.routing import RoutingPolicy
 from waferloom.network.routing._route_kernel import Network
-from waferloom.network.routing.dimension_order import raise_no_route
+from waferloom.network.routing.tables import raise_no_route
 from waferloom.network.simulators.bound import bound_parts
 from waferloom.network.topology import FloatArray, IntArray, Topology
 from waferloom.network.traffic import Traffic, TrafficBuilder

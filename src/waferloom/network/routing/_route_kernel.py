@@ -26,6 +26,9 @@ class Network(NamedTuple):
     Attributes:
         next_link_ND: Link on which a node sends what is meant for a die, -1 if there is none; empty
             (0 x 0) where every route goes through a switch and needs no table.
+        second_link_ND: Table of the pairs that take the second of two ways (`takes_second_way`);
+            empty (0 x 0) where there is one way.
+        seed: Which pairs these are.
         port_link_DP: As in `Topology`.
         domain_D: As in `Topology`.
         destination_L: As in `Topology`.
@@ -35,12 +38,37 @@ class Network(NamedTuple):
     """
 
     next_link_ND: ShortInts
+    second_link_ND: ShortInts
+    seed: int
     port_link_DP: Ints
     domain_D: Ints
     destination_L: Ints
     bandwidth_L: Floats
     latency_L: Floats
     max_hops: int
+
+
+@kernel
+def takes_second_way(source: int, destination: int, seed: int) -> bool:
+    """Return one bit of a mixed (source, destination, seed): half of all pairs, without a pattern.
+
+    Parities of coordinates would send whole permutations, such as a transpose, the same way. The
+    mixing is a linear congruence and a xor with higher bits, three times, in 32 bits.
+    """
+    mixed = (seed * 2654435761 + source) & 0xFFFFFFFF
+    for term in (destination, 0x9E3779B9, 0x85EBCA6B):
+        mixed = ((mixed ^ (mixed >> 15)) * 739982445 + term) & 0xFFFFFFFF
+    return ((mixed >> 16) ^ (mixed >> 24)) & 1 == 1
+
+
+@kernel
+def take_second_way(source_F: Ints, destination_F: Ints, seed: int) -> Ints:
+    """Return 1 for pairs that take the second way, 0 for the others."""
+    way_F = np.zeros(source_F.size, dtype=np.int64)
+    for f in range(source_F.size):
+        if takes_second_way(source_F[f], destination_F[f], seed):
+            way_F[f] = 1
+    return way_F
 
 
 @kernel
@@ -54,10 +82,15 @@ def route_into(network: Network, source: int, destination: int, path_H: Ints) ->
         path_H[0] = network.port_link_DP[source, up]
         path_H[1] = network.port_link_DP[destination, up + 1]
         return -1 if path_H[0] < 0 or path_H[1] < 0 else 2
+    second = network.second_link_ND.shape[0] > 0
+    second = second and takes_second_way(source, destination, network.seed)
     node = source
     hops = 0
     while node != destination:
-        link = network.next_link_ND[node, destination]
+        if second:
+            link = network.second_link_ND[node, destination]
+        else:
+            link = network.next_link_ND[node, destination]
         if link < 0:
             return -1
         path_H[hops] = link
@@ -166,6 +199,169 @@ def fill_dimension_order(
             next_link_ND[s, d] = port_link_DP[s, port]
         if has_fabric:
             next_link_ND[next_link_ND.shape[0] - 1, d] = port_link_DP[d, 9]
+
+
+WEST_FIRST, ODD_EVEN = 0, 1
+_EAST, _WEST = 0, 1
+
+
+@kernel
+def allowed_turns(rule: int, east: bool, to_go: int, column: int) -> tuple[bool, bool]:
+    """Return whether a packet may now go along its row, and whether along its column.
+
+    Asked only where both dimensions are still to go.
+
+    Args:
+        rule: `WEST_FIRST` or `ODD_EVEN`.
+        east: Whether its row leads it east.
+        to_go: Columns still to go.
+        column: Where it is.
+    """
+    if rule == WEST_FIRST:
+        return True, east
+    if column % 2 == 0:
+        # Turns from east to a column are forbidden here, those from a column to west allowed.
+        return True, not east
+    # The other way round. It must turn now if the column of its destination forbids the turn.
+    return not (east and to_go == 1), east
+
+
+@kernel
+def fill_minimal_adaptive(
+    lattice_D3: Ints,
+    domain_D: Ints,
+    is_live_D: Bools,
+    port_link_DP: Ints,
+    shape_3: Ints,
+    wraps_3: Bools,
+    same_lattice: bool,
+    rule: int,
+    load_L: Floats,
+    next_link_ND: ShortInts,
+) -> None:
+    """Fill the table by a turn model for healthy lattices; a missing link is left as -1.
+
+    Of two allowed steps the one on the less loaded link is taken, of equal ones that along the
+    dimension with more hops to go, then that along the row. The third dimension comes last.
+
+    Args:
+        lattice_D3: Depth, row and column.
+        domain_D: Slice of each die.
+        is_live_D: Dead dies get no entries.
+        port_link_DP: Links by port.
+        shape_3: Of the lattice.
+        wraps_3: Which dimensions close; the shorter way round is taken, of equal ones forwards.
+        same_lattice: All dies are on one lattice whatever their domain.
+        rule: `WEST_FIRST` or `ODD_EVEN`.
+        load_L: Any measure; empty for none.
+        next_link_ND: Written for the dies' rows and for the fabric's (the last node), if present.
+    """
+    num_dies = domain_D.size
+    has_fabric = next_link_ND.shape[0] > num_dies
+    togo_3 = np.zeros(3, dtype=np.int64)
+    port_3 = np.zeros(3, dtype=np.int64)
+    for d in range(num_dies):
+        if not is_live_D[d]:
+            continue
+        if has_fabric:
+            next_link_ND[next_link_ND.shape[0] - 1, d] = port_link_DP[d, 9]
+        for s in range(num_dies):
+            if s == d or not is_live_D[s]:
+                continue
+            if not same_lattice and domain_D[s] != domain_D[d]:
+                next_link_ND[s, d] = port_link_DP[s, 8]
+                continue
+            for dim in range(3):
+                delta = lattice_D3[d, dim] - lattice_D3[s, dim]
+                forward = delta > 0
+                togo_3[dim] = abs(delta)
+                if wraps_3[dim] and delta != 0:
+                    ahead = delta % shape_3[dim]
+                    forward = ahead <= shape_3[dim] - ahead
+                    togo_3[dim] = min(ahead, shape_3[dim] - ahead)
+                port_3[dim] = 2 * (2 - dim) + (0 if forward else 1)
+            if togo_3[1] == 0 and togo_3[2] == 0:
+                next_link_ND[s, d] = port_link_DP[s, port_3[0]]
+                continue
+            along_row, along_column = togo_3[2] > 0, togo_3[1] > 0
+            if along_row and along_column:
+                along_row, along_column = allowed_turns(
+                    rule, port_3[2] == _EAST, togo_3[2], lattice_D3[s, 2]
+                )
+            row_link = port_link_DP[s, port_3[2]]
+            column_link = port_link_DP[s, port_3[1]]
+            if along_row and along_column:
+                along_row = togo_3[2] >= togo_3[1]
+                if load_L.size > 0 and row_link >= 0 and column_link >= 0:
+                    if load_L[row_link] < load_L[column_link]:
+                        along_row = True
+                    elif load_L[row_link] > load_L[column_link]:
+                        along_row = False
+            next_link_ND[s, d] = row_link if along_row else column_link
+
+
+@kernel
+def fill_up_down(
+    source_L: Ints,
+    destination_L: Ints,
+    first_out_N1: Ints,
+    rank_N: Ints,
+    node_R: Ints,
+    is_live_D: Bools,
+    next_link_ND: ShortInts,
+) -> None:
+    """Fill the table with routes that go up some links and then down some, never up again.
+
+    A link goes up if it leads to a node of lower rank. Where a way down exists the shortest one is
+    taken, so that whatever has gone down once goes on going down; elsewhere the step up from which
+    the rest is shortest. Of equal steps the one with fewest table entries so far is taken.
+
+    Args:
+        source_L: Links, sorted by source.
+        destination_L: Their ends.
+        first_out_N1: Where each node's links begin.
+        rank_N: Distinct ranks, the root of each part having the least.
+        node_R: Nodes in order of rank.
+        is_live_D: Dead dies get no entries.
+        next_link_ND: Written.
+    """
+    num_nodes, num_dies = next_link_ND.shape
+    unknown = 2 * num_nodes
+    down_N = np.empty(num_nodes, dtype=np.int64)
+    total_N = np.empty(num_nodes, dtype=np.int64)
+    used_L = np.zeros(source_L.size, dtype=np.int64)
+    for d in range(num_dies):
+        if not is_live_D[d]:
+            continue
+        down_N[:] = unknown
+        down_N[d] = 0
+        for r in range(num_nodes - 1, -1, -1):
+            node = node_R[r]
+            for link in range(first_out_N1[node], first_out_N1[node + 1]):
+                end = destination_L[link]
+                if rank_N[end] > rank_N[node]:
+                    down_N[node] = min(down_N[node], down_N[end] + 1)
+        for r in range(num_nodes):
+            node = node_R[r]
+            total_N[node] = down_N[node]
+            goes_up = down_N[node] >= unknown
+            if goes_up:
+                for link in range(first_out_N1[node], first_out_N1[node + 1]):
+                    end = destination_L[link]
+                    if rank_N[end] < rank_N[node]:
+                        total_N[node] = min(total_N[node], total_N[end] + 1)
+            if node == d or total_N[node] >= unknown:
+                continue
+            best = -1
+            for link in range(first_out_N1[node], first_out_N1[node + 1]):
+                end = destination_L[link]
+                if (rank_N[end] < rank_N[node]) != goes_up:
+                    continue
+                rest = total_N[end] if goes_up else down_N[end]
+                if rest + 1 == total_N[node] and (best < 0 or used_L[link] < used_L[best]):
+                    best = link
+            next_link_ND[node, d] = best
+            used_L[best] += 1
 
 
 @kernel

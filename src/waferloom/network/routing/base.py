@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from waferloom.network.routing._route_kernel import Network
 from waferloom.network.topology import FloatArray, IntArray, Topology
+
+ShortInts = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,5 +58,21 @@ class RoutingPolicy(Protocol):
 
         Raises:
             RoutingError: A pair is not connected; the message names it.
+        """
+        ...
+
+    def channels(
+        self, topology: Topology, source_F: IntArray, destination_F: IntArray, routes: Routes
+    ) -> IntArray:
+        """Return the virtual channel that the policy prescribes for each hop, from 0.
+
+        What it prescribes keeps healthy networks free of deadlock; where repairs around faults need
+        more channels, `assign_channels` adds them.
+
+        Args:
+            topology: Where.
+            source_F: Sending dies.
+            destination_F: Receiving dies.
+            routes: What `routes` returned for them.
         """
         ...
