@@ -37,6 +37,11 @@ app.command(
     help="Put systems and strategies side by side.",
 )
 app.command(
+    "waferloom.cli.collective:collective",
+    name="collective",
+    help="Time a collective on a mesh or a system, and show its hottest links.",
+)
+app.command(
     "waferloom.cli.validate:app",
     name="validate",
     help="Check the models against published measurements, with the errors printed.",

@@ -26,7 +26,7 @@ LINK_NAMES: Final = {
 }
 
 
-def link_lines(layout: DieLayout, links: LinkLoads) -> Markup:
+def link_lines(layout: DieLayout, links: LinkLoads, *, period: str = "step") -> Markup:
     """Return every link between neighbours as a line on the right-hand side of its direction."""
     topology, utilization_L, step_L = links.topology, links.utilization_L, heat_steps(links)
     drawn: list[Markup] = []
@@ -36,7 +36,7 @@ def link_lines(layout: DieLayout, links: LinkLoads) -> Markup:
         dy = float(np.sign(layout.y_D[destination] - layout.y_D[source]))
         hover = (
             f"{node_name(topology, source)} to {node_name(topology, destination)}: "
-            f"{num_bytes(float(links.bytes_L[link]))} per step, "
+            f"{num_bytes(float(links.bytes_L[link]))} per {period}, "
             f"busy {share(float(utilization_L[link]))} of it"
         )
         ends = {

@@ -1,0 +1,187 @@
+"""Collectives on networks, for the terminal and as JSON."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from waferloom.communication import CollectiveKind
+from waferloom.network.topology import LinkKind, Topology
+from waferloom.report.wording import (
+    device_noun,
+    interconnect_words,
+    num_bytes,
+    percent,
+    plural,
+    seconds,
+    share,
+)
+from waferloom.studies.collective_run import CollectiveRun, CollectiveTime
+from waferloom.units import Dimension, format_quantity
+
+_QUIET: Final = "dim"
+_HOT_LINKS: Final = 5
+_KIND_NAMES: Final = {
+    LinkKind.D2D: "die to die",
+    LinkKind.WAFER: "wafer to wafer",
+    LinkKind.SCALE_UP: "inside a node",
+    LinkKind.SCALE_OUT: "between nodes",
+    LinkKind.TORUS: "torus",
+    LinkKind.SLICE: "between slices",
+}
+
+
+def collective_view(run: CollectiveRun) -> RenderableType:
+    """Return what a collective takes, and which links it loads most."""
+    return Group(_headline(run), _times(run), *_remarks(run), *_links(run))
+
+
+def collective_json(run: CollectiveRun) -> Mapping[str, Any]:
+    """Return a collective as JSON has it."""
+    return {
+        "kind": run.kind.value,
+        "size_bytes": run.size_bytes,
+        "system": run.system.name,
+        "groups": [[int(die) for die in group if die >= 0] for group in run.groups_GN],
+        "times": [_time_json(time) for time in run.times],
+        "left_out": dict(run.left_out),
+        "shown": _time_json(run.shown),
+        "links": {
+            "source": run.topology.source_L.tolist(),
+            "destination": run.topology.destination_L.tolist(),
+            "bandwidth_bytes_per_s": run.topology.bandwidth_bytes_per_s_L.tolist(),
+            "load_bytes": run.link_bytes_L.tolist(),
+            "busy_share": run.utilization_L.tolist(),
+            "num_dies": run.topology.num_dies,
+        },
+    }
+
+
+def _time_json(time: CollectiveTime) -> Mapping[str, Any]:
+    return {
+        "network": time.network,
+        "algorithm": time.algorithm,
+        "duration_s": time.duration_s,
+        "flit_bytes": time.flit_bytes,
+        "algorithm_bytes_per_s": time.algorithm_bytes_per_s,
+        "bus_bytes_per_s": time.bus_bytes_per_s,
+    }
+
+
+def _headline(run: CollectiveRun) -> RenderableType:
+    words = Text(run.kind.value, style="bold")
+    words.append(f" of {num_bytes(run.size_bytes)}, ", style="")
+    num_groups = run.groups_GN.shape[0]
+    groups = f"{plural(num_groups, 'group')} of " if num_groups > 1 else ""
+    noun = device_noun(run.system)
+    words.append(f"{groups}{plural(run.num_members, noun)}", style="")
+    dead = run.system.num_dies - run.system.num_live_dies
+    broken = len(run.system.defects.dead_links)
+    faults = [plural(dead, f"dead {noun}")] if dead else []
+    faults += [plural(broken, "dead link")] if broken else []
+    about = "; ".join([run.system.name, interconnect_words(run.system), *faults])
+    return Padding(Group(words, Text(about, style=_QUIET)), (1, 0, 0, 0))
+
+
+def _times(run: CollectiveRun) -> RenderableType:
+    table = _table("network", "algorithm", "time", "algorithm rate", "bus rate", "over bound")
+    for name in ("network", "algorithm"):
+        column = next(column for column in table.columns if column.header == name)
+        column.justify = "left"
+    bounds = {t.algorithm: t.duration_s for t in run.times if t.network == "bound"}
+    for time in run.times:
+        bound_s = bounds.get(time.algorithm, 0.0)
+        over = f"{time.duration_s / bound_s:.2f} x" if bound_s > 0 else "-"
+        table.add_row(
+            time.network,
+            time.algorithm,
+            seconds(time.duration_s),
+            _rate(time.algorithm_bytes_per_s),
+            _rate(time.bus_bytes_per_s),
+            over,
+            style="bold" if time is run.shown else "",
+        )
+    return Padding(table, (1, 0, 0, 2))
+
+
+def _remarks(run: CollectiveRun) -> Iterator[RenderableType]:
+    for time in run.times:
+        if time.flit_bytes is not None:
+            words = f"{time.network}, {time.algorithm}: flits of {num_bytes(time.flit_bytes)}."
+            yield Padding(Text(words, style=_QUIET), (0, 0, 0, 2))
+    for network, reason in run.left_out.items():
+        yield Padding(Text(f"{network} is left out: {reason}.", style="yellow"), (0, 0, 0, 2))
+
+
+def _links(run: CollectiveRun) -> Iterator[RenderableType]:
+    busy_L, topology = run.utilization_L, run.topology
+    if not run.link_bytes_L.any():
+        yield Padding(Text("No byte crosses a link.", style=_QUIET), (1, 0, 0, 0))
+        return
+    table = _table("hottest links", "kind", "bytes", "busy")
+    for column in table.columns[:2]:
+        column.justify = "left"
+    for link in np.argsort(-busy_L, kind="stable")[:_HOT_LINKS]:
+        table.add_row(
+            link_name(topology, int(link)),
+            _KIND_NAMES[LinkKind(int(topology.kind_L[link]))],
+            num_bytes(float(run.link_bytes_L[link])),
+            share(float(busy_L[link])),
+        )
+    used_L = run.link_bytes_L > 0
+    note = (
+        f"{int(used_L.sum()):,} of {plural(topology.num_links, 'directed link')} carry something; "
+        f"they are busy {percent(float(busy_L[used_L].mean()), digits=2)} of the time on average "
+        f"({run.shown.network}, {run.shown.algorithm})."
+    )
+    yield Padding(table, (1, 0, 0, 2))
+    yield Padding(Text(note, style=_QUIET), (0, 0, 0, 2))
+    if run.kind in _BUS_KINDS:
+        note = "bus rate: what each member has to send at least, over time (as in the NCCL tests)."
+        yield Padding(Text(note, style=_QUIET), (0, 0, 0, 2))
+
+
+_BUS_KINDS: Final = frozenset(
+    {
+        CollectiveKind.ALL_REDUCE,
+        CollectiveKind.REDUCE_SCATTER,
+        CollectiveKind.ALL_GATHER,
+        CollectiveKind.ALL_TO_ALL,
+    }
+)
+"""Collectives of which the two rates differ."""
+
+
+def link_name(topology: Topology, link: int) -> str:
+    """Say which two nodes a link joins; dies are called by row and column.
+
+    Example:
+        >>> from waferloom.hardware import system
+        >>> from waferloom.network.topology import build_topology
+        >>> link_name(build_topology(system("temp-6x8")), 0)
+        '(0, 0) to (0, 1)'
+    """
+    source, destination = int(topology.source_L[link]), int(topology.destination_L[link])
+    return f"{_node(topology, source)} to {_node(topology, destination)}"
+
+
+def _node(topology: Topology, node: int) -> str:
+    if node < topology.num_dies:
+        return f"({topology.row_D[node]}, {topology.col_D[node]})"
+    return f"switch {node - topology.num_dies}"
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else format_quantity(value, Dimension.BANDWIDTH)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, header_style=_QUIET)
+    for name in columns:
+        table.add_column(name, justify="right")
+    return table
