@@ -121,9 +121,19 @@ def test_the_fill_of_equal_ranks_is_that_of_the_executed_schedule(name, data, ti
         assert found == pytest.approx(charged, rel=1e-12)
 
 
+MOST_ABOVE_CHARGE = {
+    # a theorem (two flow shops; one critical path), up to rounding
+    ScheduleName.GPIPE: 1e-12,
+    ScheduleName.ONE_F_ONE_B: 1e-12,
+    # no theorem: a hunt over 25,000 strongly uneven cases found 3.0 % and 4.6 % at most
+    ScheduleName.ZERO_BUBBLE: 0.10,
+    ScheduleName.INTERLEAVED: 0.10,
+}
+
+
 @EVERY_SCHEDULE
 @given(data=st.data(), times=stage_times())
-def test_ranks_that_differ_by_a_factor_never_take_longer_than_is_charged(name, data, times):
+def test_ranks_that_differ_by_a_factor_take_about_what_is_charged_at_most(name, data, times):
     """Stages of more or fewer equal layers; other ratios of the passes may break this."""
     p, n, v = data.draw(counts(name))
     factors = data.draw(st.lists(st.floats(0.5, 2.0), min_size=p, max_size=p))
@@ -136,7 +146,7 @@ def test_ranks_that_differ_by_a_factor_never_take_longer_than_is_charged(name, d
         for k in factors
     ]
     charged = closed_form_s(SCHEDULES[name], ranks, n, v)
-    assert makespan_s(SCHEDULES[name], ranks, n, v) <= charged * (1 + 1e-12)
+    assert makespan_s(SCHEDULES[name], ranks, n, v) <= charged * (1 + MOST_ABOVE_CHARGE[name])
 
 
 @given(ranks=st.lists(stage_times(), min_size=1, max_size=8), n=st.integers(1, 20))

@@ -18,8 +18,10 @@ pipeline finish their last backward earlier and start sooner. Gradient traffic h
 the last block of the last backward, weight gathers behind all but the first block of the first
 forward.
 
-Known limits: the same link loads are assumed on every rank's pass; embedding gradients of a tied
-model are not exchanged between first and last rank; host input and logging are not modelled.
+Known limits: the pipeline formula is exact for equal ranks; with unequal ones GPipe and 1F1B never
+take longer, interleaved and zero-bubble schedules may by a few per cent (reports show both); the
+same link loads are assumed on every rank's pass; embedding gradients of a tied model are not
+exchanged between first and last rank; host input and logging are not modelled.
 """
 
 from collections.abc import Mapping
