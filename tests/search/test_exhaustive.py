@@ -191,3 +191,16 @@ def test_only_the_largest_connected_part_is_used() -> None:
 def test_spaces_describe_themselves() -> None:
     space = replace(Space(), pinned={"tp": 4})
     assert "pinned: tp=4" in space.describe()
+
+
+def test_ones_own_layout_stays_inside_nodes_by_default() -> None:
+    scenario = Scenario(
+        job=Training(model("llama2-7b"), global_batch_size=8, seq_len=512),
+        system=system("dgx-a100:2"),
+    )
+    strategy = SMALL_SPACE.options(scenario.job)[0].strategy(
+        ParallelDegrees(tp=8, dp=2), SMALL_SPACE.overlap
+    )
+    chosen = make_plan(scenario, strategy)
+    assert chosen.placement == "sequential"
+    assert chosen.die_of_rank == tuple(range(16))

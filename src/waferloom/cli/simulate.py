@@ -71,7 +71,7 @@ def simulate(
         chosen = load_plan(Path(plan))
     else:
         scenario = Scenario(job=job.job(plan), system=system_of(system, defects))
-        chosen = make_plan(scenario, layout.strategy(), layout.placement or "serpentine")
+        chosen = make_plan(scenario, layout.strategy(), layout.placement)
     report = simulate_plan(chosen)
     report = replace(report, bottleneck=bottleneck(chosen, report.step_s))
     chosen = replace(chosen, collectives=dict(report.collectives))

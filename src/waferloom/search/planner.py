@@ -84,13 +84,22 @@ def plan(
 def make_plan(
     scenario: Scenario,
     strategy: Strategy,
-    placement: str = "serpentine",
+    placement: str | None = None,
     *,
     network: Network | None = None,
     solver: str = "user",
     space: str = "",
 ) -> Plan:
     """Place a strategy on the dies of a system.
+
+    Args:
+        scenario: Job and system.
+        strategy: How the work is divided.
+        placement: Name of a placement; None for `serpentine` on a grid of dies, and for `sequential`
+            behind switches, where blocks of a grid mean nothing.
+        network: Links of the system, if they are at hand.
+        solver: For the provenance.
+        space: For the provenance.
 
     Raises:
         SolverError: More ranks than usable dies, more stages than layers, or experts without a
@@ -100,6 +109,7 @@ def make_plan(
     system, job = scenario.system, scenario.job
     network = network or network_of(system)
     degrees = strategy.degrees
+    placement = placement or ("serpentine" if system.has_grid else "sequential")
     if placement not in PLACEMENTS:
         msg = f"unknown placement {placement!r}; known: {', '.join(PLACEMENTS)}"
         raise SpecError(msg)
