@@ -441,7 +441,7 @@ def _headline(plan: Plan, report: StepReport) -> RenderableType:
     idle = system.num_live_dies - ranks
     used = f"{ranks} of {system.num_live_dies} {device_noun(system)}s"
     unused = f", {idle} unused" if idle else ""
-    facts.add_row("placement", f"{plan.placement} on {used}{unused}, {plan.routing} routes")
+    facts.add_row("placement", f"{plan.placement} on {used}{unused}, {route_words(plan)}")
     figures = Table.grid(padding=(0, 3))
     figures.add_row(
         _figure("step time", seconds(report.step_s)),

@@ -189,6 +189,11 @@ def system_words(system: SystemSpec, compute: str) -> str:
     )
 
 
+def route_words(plan: Plan) -> str:
+    """Say how messages travel: by a routing policy on a grid of dies, else through switches."""
+    return f"{plan.routing} routes" if plan.system.has_grid else "routes through switches"
+
+
 def strategy_words(strategy: Strategy, job: Training) -> tuple[str, ...]:
     """Say how the work is divided, one phrase per decision."""
     d = strategy.degrees

@@ -34,6 +34,7 @@ from waferloom.report.wording import (
     number,
     percent,
     plural,
+    route_words,
     seconds,
     sensitivity_words,
     share,
@@ -180,7 +181,7 @@ def _strategy(plan: Plan) -> Markup:
     pairs = [
         ("In short", element("code", words(str(plan.strategy)))),
         ("In words", element("ul", how, css="plain")),
-        ("Where", words(f"{place}; {plan.routing} routes")),
+        ("Where", words(f"{place}; {route_words(plan)}")),
     ]
     if plan.collectives:
         chosen = "; ".join(f"{name}: {by}" for name, by in sorted(plan.collectives.items()))
