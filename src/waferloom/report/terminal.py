@@ -32,6 +32,7 @@ from waferloom.report.wording import (
     percent,
     plan_title,
     power_words,
+    route_words,
     seconds,
     sensitivity_words,
     share,
