@@ -181,6 +181,7 @@ class Comparison:
     strategy: str
     step_s: float
     memory_bytes: float
+    bound_s: float
     oracle_step_s: float
     oracle_memory_bytes: float
     is_feasible: bool
@@ -203,6 +204,7 @@ def compare(seed: int, *, num_degrees: int = 3, num_options: int = 8) -> list[Co
     options = [random_option(rng) for _ in range(num_options)]
     compiled = scorer(scenario, network, placed, options, overlap, software)
     out_RO2, _ = compiled.score(np.arange(len(compiled.placed)))
+    bound_R = compiled.bound_s()
     found: list[Comparison] = []
     for r, (placement, degrees) in enumerate(placed):
         for o, option in enumerate(options):
@@ -221,6 +223,7 @@ def compare(seed: int, *, num_degrees: int = 3, num_options: int = 8) -> list[Co
                     strategy=f"seed {seed}, {name}: {setting.strategy}",
                     step_s=step_s,
                     memory_bytes=memory_bytes,
+                    bound_s=float(bound_R[r]),
                     oracle_step_s=report.step_s,
                     oracle_memory_bytes=report.peak_memory.memory.total,
                     is_feasible=report.is_feasible,

@@ -188,7 +188,7 @@ def score(t: ScoreInput, rows_R6: Ints, options_O6: Ints, out_RO2: Floats) -> in
             recompute = option_6[OPT_RECOMPUTE]
             out_RO2[r, o, 0] = NOT_DISTINCT
             out_RO2[r, o, 1] = 0.0
-            micro_batch_size = t.micro_batch_size_M[m]
+            micro_batch_size = int(t.micro_batch_size_M[m])
             if not is_distinct(
                 row_6, option_6, t.stage_row_PV, micro_batch_size, t.global_batch_size
             ):
@@ -401,6 +401,13 @@ def score(t: ScoreInput, rows_R6: Ints, options_O6: Ints, out_RO2: Floats) -> in
 
 
 @kernel
+def add_busy(link_s_per_byte_UL: Floats, u: int, size: float, out_L: Floats) -> None:
+    """Add the time that each link is busy with `size` bytes of one collective."""
+    for k in range(out_L.shape[0]):
+        out_L[k] += size * link_s_per_byte_UL[u, k]
+
+
+@kernel
 def sum_links(
     t: ScoreInput,
     row: int,
@@ -420,9 +427,10 @@ def sum_links(
                 count = t.exchange_count_QSBPC[q, s, b, p, c]
                 if count > 0.0:
                     size = t.exchange_bytes_QSMBPC[q, s, m, b, p, c]
-                    out_BPL[b, p] += count * size * t.link_s_per_byte_UL[t.index_RC[row, c]]
+                    add_busy(t.link_s_per_byte_UL, t.index_RC[row, c], count * size, out_BPL[b, p])
         if is_full and b < EMBEDDING:
-            out_BPL[b, 1] += out_BPL[b, 0]
+            for k in range(out_BPL.shape[2]):
+                out_BPL[b, 1, k] += out_BPL[b, 0, k]
         for shift in range(0, 6, 3):
             if shift == 0:
                 parameters = t.parameters_QB[q, b]
@@ -430,10 +438,11 @@ def sum_links(
                     parameters += t.tied_copy_Q[q]
             else:
                 parameters = t.expert_parameters_QB[q, b]
-            gather_L = t.link_s_per_byte_UL[t.index_RC[row, DP_ALL_GATHER + shift]]
-            scatter_L = t.link_s_per_byte_UL[t.index_RC[row, DP_REDUCE_SCATTER + shift]]
+            gather, scatter = parameters * t.gather_bytes, parameters * t.reduce_bytes
+            gather_u = t.index_RC[row, DP_ALL_GATHER + shift]
+            scatter_u = t.index_RC[row, DP_REDUCE_SCATTER + shift]
             if zero >= 2:
-                out_BPL[b, 1] += parameters * t.reduce_bytes * scatter_L
+                add_busy(t.link_s_per_byte_UL, scatter_u, scatter, out_BPL[b, 1])
             if zero >= 3:
-                out_BPL[b, 0] += parameters * t.gather_bytes * gather_L
-                out_BPL[b, 1] += parameters * t.gather_bytes * gather_L
+                add_busy(t.link_s_per_byte_UL, gather_u, gather, out_BPL[b, 0])
+                add_busy(t.link_s_per_byte_UL, gather_u, gather, out_BPL[b, 1])

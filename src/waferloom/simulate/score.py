@@ -1,6 +1,6 @@
 """Scores of whole spaces of strategies: the step time and memory of `step`, many at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from waferloom.communication import CollectiveKind
-from waferloom.mapping.layout import CP, EP, EXPERT_TP, TP, Network
+from waferloom.mapping.layout import CP, EP, EXPERT_TP, TP, Axes, Network
 from waferloom.mapping.scenario import Scenario
 from waferloom.parallel.software import IDEAL, IDEAL_LIBRARY, CollectiveLibrary, Software
 from waferloom.parallel.strategy import (
@@ -220,6 +220,8 @@ class Scorer:
         for c, (kind, axes) in enumerate(CHANNELS[:NUM_INNER_CHANNELS]):
             degree_Q = self.sharding_Q4[:, _DEGREE_COLUMN[axes]]
             share_Q = (degree_Q - 1) / degree_Q / bytes_per_s
+            if axes == TP:
+                share_Q = (1.0 - t.overlap_tensor) * share_Q  # what is hidden adds nothing
             if kind is CollectiveKind.ALL_REDUCE:
                 share_Q = 2 * share_Q
             sent_QSM = np.einsum(
@@ -232,7 +234,7 @@ class Scorer:
         return total_QSM
 
 
-_DEGREE_COLUMN: Final = {TP: 0, CP: 1, EP: 2, EXPERT_TP: 3}
+_DEGREE_COLUMN: Final[Mapping[Axes, int]] = {TP: 0, CP: 1, EP: 2, EXPERT_TP: 3}
 """Column of `Scorer.sharding_Q4` that holds the size of a group."""
 
 
