@@ -8,6 +8,8 @@ numbers by the interpreter.
 Conventions:
     - Flows are listed after all flows they depend on, so that index order is an order of execution.
     - A flow from a die to itself has no route and takes no time: a join, for barriers.
+    - Flows of one channel leave in order: a flow is not sent before the one in front of it has
+      been. Without that, all pieces of a pipeline would share their first link and arrive together.
     - A route is a path, or a tree whose links are listed root first: a multicast, which loads each
       link once and has arrived when it has arrived everywhere.
     - Buffers are counted in slots; how many bytes a slot has is the business of whoever reads them.
@@ -54,6 +56,7 @@ class Traffic:
         link_H: Links, in order of travel.
         first_dependency_F1: Into `dependency_E`.
         dependency_E: Flows that must have arrived before.
+        previous_F: Flow of the same channel that must have been sent before, or -1.
         first_payload_F1: Into the payload columns.
         read_P: First slot read at the sender.
         write_P: First slot written at the receiver.
@@ -72,6 +75,7 @@ class Traffic:
     link_H: ShortInts
     first_dependency_F1: IntArray
     dependency_E: ShortInts
+    previous_F: ShortInts
     first_payload_F1: IntArray
     read_P: ShortInts
     write_P: ShortInts
@@ -116,6 +120,20 @@ class Traffic:
         number_F = np.bincount(self.dependency_E, minlength=self.num_flows)
         return _offsets(number_F), waiting_E[order_E]
 
+    def next_in_channel_F(self) -> IntArray:
+        """Return the flow behind each flow in its channel, or -1.
+
+        Raises:
+            ValueError: Two flows name the same flow as the one in front of them.
+        """
+        next_F = np.full(self.num_flows, NOTHING, dtype=np.int64)
+        behind = np.flatnonzero(self.previous_F >= 0)
+        if np.unique(self.previous_F[behind]).size != behind.size:
+            msg = "two flows follow the same flow in a channel; give each its own channel"
+            raise ValueError(msg)
+        next_F[self.previous_F[behind]] = behind
+        return next_F
+
     def dependencies(self, flow: int) -> ShortInts:
         """Return the flows that one flow waits for."""
         first = self.first_dependency_F1
@@ -144,6 +162,7 @@ class TrafficBuilder:
         size_bytes: ArrayLike,
         *,
         depends: ArrayLike | None = None,
+        previous: ArrayLike = NOTHING,
         read: ArrayLike | None = None,
         write: ArrayLike | None = None,
         count: ArrayLike = 1,
@@ -160,7 +179,8 @@ class TrafficBuilder:
             source: Sending dies.
             destination: Receiving dies.
             size_bytes: Bytes.
-            depends: Numbers of earlier flows; -1 for none.
+            depends: Numbers of earlier flows that must have arrived; -1 for none.
+            previous: Number of the earlier flow in the same channel; -1 for none.
             read: First slot read, -1 for no payload.
             write: First slot written; `read` if absent.
             count: Slots.
@@ -182,6 +202,7 @@ class TrafficBuilder:
                 size_bytes_B=np.broadcast_to(size_bytes, shape).ravel().astype(np.float64),
                 phase=self._phases.index(phase),
                 depends_BK=_rows(depends, shape),
+                previous_B=np.broadcast_to(previous, shape).ravel().astype(np.int64),
                 read_BK=read_BK,
                 write_BK=read_BK if write is None else _rows(write, shape),
                 count_BK=_rows(count, shape),
@@ -192,6 +213,11 @@ class TrafficBuilder:
         numbers = np.arange(self._num_flows, self._num_flows + flat).reshape(shape)
         self._num_flows += flat
         return numbers
+
+    @property
+    def num_flows(self) -> int:
+        """Flows added so far, which is the number of the next one."""
+        return self._num_flows
 
     def join(self, die: int, depends: ArrayLike, phase: str = "barrier") -> int:
         """Add a flow without bytes that arrives when all of `depends` have; return its number."""
@@ -270,6 +296,7 @@ class TrafficBuilder:
             link_H=routes.link_H.astype(np.int32),
             first_dependency_F1=_offsets(_joined([number for number, _ in depends])),
             dependency_E=_joined([flows for _, flows in depends]).astype(np.int32),
+            previous_F=_joined([block.previous_B for block in blocks]).astype(np.int32),
             first_payload_F1=_offsets(payloads_F),
             read_P=_joined([read[1] for read, _, _ in rows]).astype(np.int32),
             write_P=_joined([write[1] for _, write, _ in rows]).astype(np.int32),
@@ -291,6 +318,13 @@ def _receivers(block: "_Block", keep_BK: NDArray[np.bool_]) -> IntArray:
     return np.broadcast_to(block.receiver_BK, keep_BK.shape)[keep_BK]
 
 
+def in_order(first_flow: int, number: int) -> IntArray:
+    """Return for flows about to be added the one before each, so that they form one channel."""
+    previous = np.arange(first_flow - 1, first_flow + number - 1)
+    previous[:1] = NOTHING
+    return previous
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Block:
     """Flows of one call of `add`. Axes: B flows, K entries of a flow."""
@@ -300,6 +334,7 @@ class _Block:
     size_bytes_B: FloatArray
     phase: int
     depends_BK: IntArray
+    previous_B: IntArray
     read_BK: IntArray
     write_BK: IntArray
     count_BK: IntArray
@@ -365,6 +400,12 @@ def merged(parts: Sequence[Traffic]) -> Traffic:
         link_H=np.concatenate([part.link_H for part in parts]),
         first_dependency_F1=offsets([part.first_dependency_F1 for part in parts]),
         dependency_E=np.concatenate([part.dependency_E + np.int32(n) for part, n in flows]),
+        previous_F=np.concatenate(
+            [
+                np.where(part.previous_F < 0, NOTHING, part.previous_F + n).astype(np.int32)
+                for part, n in flows
+            ]
+        ),
         first_payload_F1=offsets([part.first_payload_F1 for part in parts]),
         read_P=np.concatenate([part.read_P + np.int32(n) for part, n in slots]),
         write_P=np.concatenate([part.write_P + np.int32(n) for part, n in slots]),

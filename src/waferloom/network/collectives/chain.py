@@ -17,7 +17,7 @@ from waferloom.network import _profile_kernel as kernels
 from waferloom.network.collectives.base import CollectiveProfile, Exchange
 from waferloom.network.collectives.line import PIPELINE_CHUNKS
 from waferloom.network.topology import IntArray
-from waferloom.network.traffic import Traffic
+from waferloom.network.traffic import Traffic, in_order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,7 @@ class Chain:
                         destination,
                         size_bytes / PIPELINE_CHUNKS,
                         depends=last,
+                        previous=in_order(builder.num_flows, PIPELINE_CHUNKS),
                         read=np.arange(PIPELINE_CHUNKS),
                         phase="broadcast",
                     )

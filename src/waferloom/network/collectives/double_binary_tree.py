@@ -21,7 +21,7 @@ from waferloom.network.collectives.base import (
 from waferloom.network.collectives.line import PIPELINE_CHUNKS
 from waferloom.network.collectives.slots import slots_per_vector
 from waferloom.network.topology import IntArray
-from waferloom.network.traffic import Action, Traffic, TrafficBuilder
+from waferloom.network.traffic import Action, Traffic, TrafficBuilder, in_order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +89,7 @@ class DoubleBinaryTree:
                 dies[parent[child]],
                 size_bytes / pieces,
                 depends=np.concatenate([none_C, *waits], axis=1),
+                previous=in_order(builder.num_flows, self.num_chunks),
                 read=first_C,
                 count=width,
                 action=Action.REDUCE,
@@ -102,6 +103,7 @@ class DoubleBinaryTree:
                 dies[child],
                 size_bytes / pieces,
                 depends=came_down[int(parent[child])],
+                previous=in_order(builder.num_flows, self.num_chunks),
                 read=first_C,
                 count=width,
                 phase="gather",

@@ -21,7 +21,7 @@ from waferloom.network import _profile_kernel as kernels
 from waferloom.network.collectives.base import REDUCING_KINDS, CollectiveProfile, Exchange
 from waferloom.network.collectives.slots import Shards, shards_of, slots_per_vector
 from waferloom.network.topology import IntArray
-from waferloom.network.traffic import Action, Traffic, TrafficBuilder
+from waferloom.network.traffic import Action, Traffic, TrafficBuilder, in_order
 
 PIPELINE_CHUNKS: Final = 32
 """Pieces of a pipelined half or message. An assumption: filling and draining then cost at most 1/32
@@ -107,15 +107,17 @@ def add_line(
     for path, owned in ((dies, shards), (dies[::-1], shards.reversed())):
         last = np.full(n, first_wait)  # of each shard
         for edge in range(n - 1):
+            # Gathering, what arrives first goes on first; scattering, what has the furthest to go.
             if kind is CollectiveKind.ALL_GATHER:
-                moved = np.arange(edge + 1)
+                moved = np.arange(edge, -1, -1)
             else:
-                moved = np.arange(edge + 1, n)
+                moved = np.arange(n - 1, edge, -1)
             last[moved] = builder.add(
                 np.full(moved.size, path[edge]),
                 path[edge + 1],
                 shard_bytes,
                 depends=last[moved],
+                previous=in_order(builder.num_flows, moved.size),
                 read=owned.first[moved],
                 count=owned.count[moved],
                 action=Action.COPY if kind is CollectiveKind.ALL_GATHER else Action.REDUCE,
@@ -144,6 +146,7 @@ def _add_there_and_back(
                     destination,
                     piece_bytes,
                     depends=last,
+                    previous=in_order(builder.num_flows, PIPELINE_CHUNKS),
                     read=first,
                     count=width,
                     action=action,

@@ -110,6 +110,7 @@ def _steps(
     """
     n = dies.size
     behind = 1 if action is Action.REDUCE else 0
+    sent = np.full(n, -1)
     for step in range(n - 1):
         chunk = (np.arange(n) - step - behind) % n
         sent = builder.add(
@@ -117,6 +118,7 @@ def _steps(
             np.roll(dies, -1),
             chunk_bytes,
             depends=wait,
+            previous=sent,
             read=shards.first[chunk],
             count=shards.count[chunk],
             action=action,

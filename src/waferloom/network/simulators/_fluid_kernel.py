@@ -103,19 +103,24 @@ def fluid_times(
     first_dependency_F1: Ints,
     first_follower_F1: Ints,
     follower_E: ShortInts,
+    next_F: Ints,
     bandwidth_L: Floats,
     start_F: Floats,
     finish_F: Floats,
 ) -> None:
-    """Write when each flow starts (all it waits for has arrived) and has arrived.
+    """Write when each flow starts and has arrived.
 
-    A flow's bytes leave its source at its rate and arrive the route's latency later.
+    It starts when all it waits for has arrived and the flow before it in its channel is sent. Its
+    bytes leave the source at its rate and arrive the route's latency later.
     """
     num_flows = size_bytes_F.size
     user_first_L = np.zeros(bandwidth_L.size, dtype=np.int64)
     free_L = np.zeros(bandwidth_L.size)
     users_L = np.zeros(bandwidth_L.size, dtype=np.int64)
     waits_F = first_dependency_F1[1:] - first_dependency_F1[:-1]
+    for f in range(num_flows):
+        if next_F[f] >= 0:
+            waits_F[next_F[f]] += 1
     rate_F = np.zeros(num_flows)
     left_F = size_bytes_F.copy()
     active_A = np.empty(num_flows, dtype=np.int64)
@@ -137,6 +142,12 @@ def fluid_times(
                 changed = True
                 continue
             finish_F[f] = start_F[f] + latency_F[f]
+            if next_F[f] >= 0:
+                g = next_F[f]
+                waits_F[g] -= 1
+                start_F[g] = max(start_F[g], start_F[f])
+                if waits_F[g] == 0:
+                    heapq.heappush(coming, (start_F[g], np.int64(g)))
             for e in range(first_follower_F1[f], first_follower_F1[f + 1]):
                 g = follower_E[e]
                 waits_F[g] -= 1
@@ -174,6 +185,12 @@ def fluid_times(
                 kept += 1
                 continue
             finish_F[f] = now + latency_F[f]
+            if next_F[f] >= 0:
+                g = next_F[f]
+                waits_F[g] -= 1
+                start_F[g] = max(start_F[g], now)
+                if waits_F[g] == 0:
+                    heapq.heappush(coming, (start_F[g], np.int64(g)))
             for e in range(first_follower_F1[f], first_follower_F1[f + 1]):
                 g = follower_E[e]
                 waits_F[g] -= 1

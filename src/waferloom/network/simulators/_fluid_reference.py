@@ -50,7 +50,9 @@ def arrivals(topology: Topology, traffic: Traffic) -> list[Fraction]:
         started = {
             f
             for f in links_of
-            if f not in sent and all(e in arrived and arrived[e] <= now for e in needs[f])
+            if f not in sent
+            and all(e in arrived and arrived[e] <= now for e in needs[f])
+            and (traffic.previous_F[f] < 0 or int(traffic.previous_F[f]) in sent)
         }
         free = [f for f in started if not links_of[f] or left[f] == 0]
         for f in free:

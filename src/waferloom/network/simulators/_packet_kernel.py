@@ -57,6 +57,7 @@ class Messages(NamedTuple):
         first_dependency_F1: Offsets into dependencies, for their number.
         first_follower_F1: Offsets into `follower_E`.
         follower_E: Flows that wait for each flow.
+        next_F: Flow behind each flow in its channel, or -1.
     """
 
     num_flits_F: Ints
@@ -70,6 +71,7 @@ class Messages(NamedTuple):
     first_dependency_F1: Ints
     first_follower_F1: Ints
     follower_E: ShortInts
+    next_F: Ints
 
 
 class Router(NamedTuple):
@@ -166,6 +168,9 @@ def packet_times(
     active = np.empty(num_units, dtype=np.int64)
 
     waits_F = messages.first_dependency_F1[1:] - messages.first_dependency_F1[:-1]
+    for f in range(num_flows):
+        if messages.next_F[f] >= 0:
+            waits_F[messages.next_F[f]] += 1
     undelivered_F = messages.num_flits_F.copy()
     left = num_flows
     coming = [(np.int64(0), np.int64(0))]
@@ -204,6 +209,12 @@ def packet_times(
             if messages.num_flits_F[f] == 0:
                 finish_F[f] = start_F[f]
                 left -= 1
+                g = messages.next_F[f]
+                if g >= 0:
+                    waits_F[g] -= 1
+                    start_F[g] = max(start_F[g], start_F[f])
+                    if waits_F[g] == 0:
+                        heapq.heappush(coming, (start_F[g], g))
                 for e in range(messages.first_follower_F1[f], messages.first_follower_F1[f + 1]):
                     g = np.int64(messages.follower_E[e])
                     waits_F[g] -= 1
@@ -257,6 +268,12 @@ def packet_times(
                 moved = True
                 if packet_left_U[u] == 0:
                     packet_U[u] = -1
+                    g = messages.next_F[f]
+                    if unsent_F[f] == 0 and g >= 0:
+                        waits_F[g] -= 1
+                        start_F[g] = max(start_F[g], now)
+                        if waits_F[g] == 0:
+                            heapq.heappush(coming, (start_F[g], g))
         # 4. VC allocation
         num_active = 0
         for k in range(num_units):

@@ -64,6 +64,9 @@ class Simulation:
         self.turn = [0] * units
         first = messages.first_dependency_F1
         self.waits = [int(first[f + 1] - first[f]) for f in self.flows]
+        for f in self.flows:
+            if messages.next_F[f] >= 0:
+                self.waits[int(messages.next_F[f])] += 1
         self.start = [int(cycle) for cycle in messages.release_F]
         self.finish: list[int | None] = [None for _ in self.flows]
         self.offered: set[int] = set()
@@ -90,7 +93,14 @@ class Simulation:
         """Note an arrival, and whom it lets start."""
         self.finish[f] = cycle
         first = self.messages.first_follower_F1
-        for g in self.messages.follower_E[first[f] : first[f + 1]].tolist():
+        for g in (int(self.messages.follower_E[e]) for e in range(first[f], first[f + 1])):
+            self.waits[g] -= 1
+            self.start[g] = max(self.start[g], cycle)
+
+    def sent(self, f: int, cycle: int) -> None:
+        """Note that a message has left its source, and whom that lets start."""
+        g = int(self.messages.next_F[f])
+        if g >= 0:
             self.waits[g] -= 1
             self.start[g] = max(self.start[g], cycle)
 
@@ -114,8 +124,9 @@ class Simulation:
             self.offered.add(f)
             if self.messages.num_flits_F[f] == 0:
                 self.arrived(f, self.start[f])
+                self.sent(f, self.start[f])
             else:
-                self.queues[self.messages.inject_F[f]].append(f)
+                self.queues[int(self.messages.inject_F[f])].append(f)
 
     def inject(self, now: int) -> None:
         """Step 3."""
@@ -137,6 +148,8 @@ class Simulation:
             self.credits[u][v] -= 1
             if flit.is_tail:
                 self.sending[u] = None
+                if self.unsent[packet.flow] == 0:
+                    self.sent(packet.flow, now)
 
     def next_packet(self, u: int) -> Packet:
         """Cut a packet from the message at the front of a port's queue; the rest goes last."""
@@ -189,12 +202,9 @@ class Simulation:
                     requests.setdefault(output, []).append((u, v))
         granted: dict[int, list[tuple[int, int]]] = {}
         for output, asking in requests.items():
-            u, v = min(
-                asking,
-                key=lambda uv: (
-                    (uv[0] - self.grant[output]) % units,
-                    (uv[1] - self.turn[uv[0]]) % vcs,
-                ),
+            _, _, u, v = min(
+                ((u - self.grant[output]) % units, (v - self.turn[u]) % vcs, u, v)
+                for u, v in asking
             )
             granted.setdefault(u, []).append((output, v))
         outputs = self.router.num_outputs

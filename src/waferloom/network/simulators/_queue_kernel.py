@@ -27,6 +27,7 @@ def queue_times(
     first_dependency_F1: Ints,
     first_follower_F1: Ints,
     follower_E: ShortInts,
+    next_F: Ints,
     source_L: Ints,
     destination_L: Ints,
     bandwidth_L: Floats,
@@ -56,6 +57,9 @@ def queue_times(
     events.clear()
     requests = 0
     for f in range(num_flows):
+        if next_F[f] >= 0:
+            waits_F[next_F[f]] += 1
+    for f in range(num_flows):
         if waits_F[f] == 0:
             heapq.heappush(events, (0.0, requests, -1 - f, -1))
             requests += 1
@@ -78,6 +82,13 @@ def queue_times(
             reached = (end if stores else begin) + latency_L[link]
             finish_F[f] = max(finish_F[f], end + latency_L[link])
             hops_F[f] -= 1
+            if hop == first_link_F1[f] and next_F[f] >= 0:
+                g = next_F[f]
+                waits_F[g] -= 1
+                start_F[g] = max(start_F[g], end)
+                if waits_F[g] == 0:
+                    heapq.heappush(events, (start_F[g], requests, -1 - g, -1))
+                    requests += 1
         for h in range(first_link_F1[f], first_link_F1[f + 1]):
             if source_L[link_H[h]] == node:
                 heapq.heappush(events, (reached, requests, h, hop if hop >= 0 else -1))
@@ -86,6 +97,13 @@ def queue_times(
             continue
         if hop < 0:
             finish_F[f] = time
+            if next_F[f] >= 0:
+                g = next_F[f]
+                waits_F[g] -= 1
+                start_F[g] = max(start_F[g], time)
+                if waits_F[g] == 0:
+                    heapq.heappush(events, (start_F[g], requests, -1 - g, -1))
+                    requests += 1
         else:
             finish_F[f] += overhead_s
         for e in range(first_follower_F1[f], first_follower_F1[f + 1]):

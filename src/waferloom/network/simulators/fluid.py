@@ -39,6 +39,7 @@ class FluidModel:
             traffic.first_dependency_F1,
             first_follower_F1,
             follower_E,
+            traffic.next_in_channel_F(),
             topology.bandwidth_bytes_per_s_L,
             start_F,
             finish_F,

@@ -42,6 +42,7 @@ class LocalPorts(StrEnum):
 
 _ROUTER_CYCLES: Final = 3  # switch allocation, crossbar, link; VC allocation comes before
 _TARGET_FLIT_HOPS: Final = 1e6  # a run of a few seconds
+_MEAN_MESSAGE_FLITS: Final = 50.0
 _LEAST_FLIT_BYTES: Final = 32.0  # an assumption: the usual phit of a wide on-wafer link
 
 
@@ -51,8 +52,8 @@ class PacketModel:
 
     Attributes:
         name: Key in `SIMULATORS`.
-        flit_bytes: Bytes of a flit; absent, chosen so that the run takes seconds, but never so
-            large that a message has fewer than four flits.
+        flit_bytes: Bytes of a flit; absent, chosen so that the run takes seconds, see
+            `default_flit_bytes`.
         packet_flits: Flits of a full packet.
         num_vcs: Virtual channels per link.
         buffer_flits: Buffer of one VC; absent, what a round trip of credits needs at full rate.
@@ -196,6 +197,7 @@ class PacketModel:
             first_dependency_F1=traffic.first_dependency_F1,
             first_follower_F1=first_follower_F1,
             follower_E=follower_E,
+            next_F=traffic.next_in_channel_F(),
         )
 
     def _vc_classes(self, topology: Topology, traffic: Traffic) -> tuple[IntArray, IntArray]:
@@ -223,11 +225,16 @@ class PacketModel:
 
 
 def default_flit_bytes(traffic: Traffic) -> float:
-    """Return a flit size with about a million flit-hops, but four flits or more per message."""
-    moved_F = traffic.size_bytes_F * np.diff(traffic.first_link_F1)
-    smallest = float(traffic.size_bytes_F[moved_F > 0].min(initial=np.inf))
-    wanted = max(_LEAST_FLIT_BYTES, float(moved_F.sum()) / _TARGET_FLIT_HOPS)
-    return min(wanted, max(_LEAST_FLIT_BYTES, smallest / 4))
+    """Return a flit size that gives about a million flit-hops, or finer where messages are small.
+
+    Rounding messages up to whole flits then adds about a percent to their bytes.
+    """
+    hops_F = np.diff(traffic.first_link_F1)
+    size_F = traffic.size_bytes_F[(hops_F > 0) & (traffic.size_bytes_F > 0)]
+    if size_F.size == 0:
+        return _LEAST_FLIT_BYTES
+    wanted = float((traffic.size_bytes_F * hops_F).sum()) / _TARGET_FLIT_HOPS
+    return max(_LEAST_FLIT_BYTES, min(wanted, float(size_F.mean()) / _MEAN_MESSAGE_FLITS))
 
 
 def _cycles(exact: FloatArray) -> IntArray:

@@ -46,6 +46,7 @@ class QueueModel:
             traffic.first_dependency_F1,
             first_follower_F1,
             follower_E,
+            traffic.next_in_channel_F(),
             topology.source_L,
             topology.destination_L,
             topology.bandwidth_bytes_per_s_L,
