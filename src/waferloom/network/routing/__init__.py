@@ -1,6 +1,20 @@
-"""Routing policies: one file each, all listed in `ROUTING`."""
+"""Routing policies: one file each, all listed in `ROUTING`, and the proof that none deadlocks."""
 
 from waferloom.network.routing.base import Routes, RoutingPolicy
+from waferloom.network.routing.channel_dependencies import (
+    ChannelAssignment,
+    DeadlockCheck,
+    assign_channels,
+    check_deadlock_freedom,
+)
 from waferloom.network.routing.policies import ROUTING
 
-__all__ = ["ROUTING", "Routes", "RoutingPolicy"]
+__all__ = [
+    "ROUTING",
+    "ChannelAssignment",
+    "DeadlockCheck",
+    "Routes",
+    "RoutingPolicy",
+    "assign_channels",
+    "check_deadlock_freedom",
+]

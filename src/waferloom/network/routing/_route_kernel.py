@@ -301,6 +301,51 @@ def fill_minimal_adaptive(
 
 
 @kernel
+def sum_distances(
+    destination_L: Ints, first_out_N1: Ints, part_N: Ints, distance_N: Ints, sum_N: Ints
+) -> None:
+    """Write the distances from each node to all that it reaches, added up, and its part.
+
+    Args:
+        destination_L: Ends of links, sorted by source.
+        first_out_N1: Where each node's links begin.
+        part_N: Written: the least node that is reached.
+        distance_N: Written over.
+        sum_N: Written.
+    """
+    num_nodes = part_N.size
+    queue_N = np.empty(num_nodes, dtype=np.int64)
+    for root in range(num_nodes):
+        breadth_first(destination_L, first_out_N1, root, distance_N, queue_N)
+        part_N[root] = num_nodes
+        sum_N[root] = 0
+        for node in range(num_nodes - 1, -1, -1):
+            if distance_N[node] >= 0:
+                part_N[root] = node
+                sum_N[root] += distance_N[node]
+
+
+@kernel
+def breadth_first(
+    destination_L: Ints, first_out_N1: Ints, root: int, distance_N: Ints, queue_N: Ints
+) -> None:
+    """Write the links between `root` and every node, -1 where there is no way."""
+    distance_N[:] = -1
+    distance_N[root] = 0
+    queue_N[0] = root
+    head, tail = 0, 1
+    while head < tail:
+        node = queue_N[head]
+        head += 1
+        for link in range(first_out_N1[node], first_out_N1[node + 1]):
+            end = destination_L[link]
+            if distance_N[end] < 0:
+                distance_N[end] = distance_N[node] + 1
+                queue_N[tail] = end
+                tail += 1
+
+
+@kernel
 def fill_up_down(
     source_L: Ints,
     destination_L: Ints,

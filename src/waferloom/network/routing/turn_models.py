@@ -44,3 +44,74 @@ from waferloom.network.routing.tables import (
     walk,
 )
 from waferloom.network.topology import FloatArray, IntArray, Topology
+
+COLUMN_ROW_DEPTH: Final = (2, 1, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TurnModelRouting:
+    """Shortest ways without forbidden turns.
+
+    Attributes:
+        name: Key in `ROUTING`.
+        rule: `WEST_FIRST` or `ODD_EVEN`.
+        load_L: Load of every link in any unit, such as bytes already planned, or None.
+    """
+
+    name: str
+    rule: int
+    load_L: FloatArray | None = None
+
+    def network(self, topology: Topology) -> Network:
+        """Return the next-link table (built once per topology) and the topology's arrays.
+
+        Raises:
+            ValueError: `load_L` is for another topology.
+        """
+        return _network(topology, self)
+
+    def routes(self, topology: Topology, source_F: IntArray, destination_F: IntArray) -> Routes:
+        """Return the route of every pair of dies.
+
+        Raises:
+            RoutingError: A pair is not connected.
+            ValueError: `load_L` is for another topology.
+        """
+        return walk(topology, self.network(topology), source_F, destination_F)
+
+    def channels(
+        self, topology: Topology, source_F: IntArray, destination_F: IntArray, routes: Routes
+    ) -> IntArray:
+        """Return 1 behind the wrap of a torus dimension, 0 elsewhere."""
+        return dateline_channels(topology, routes)
+
+
+@lru_cache(maxsize=CACHED_TOPOLOGIES)
+def _network(topology: Topology, policy: TurnModelRouting) -> Network:
+    load_L = np.empty(0) if policy.load_L is None else np.asarray(policy.load_L, dtype=np.float64)
+    if policy.load_L is not None and load_L.shape != (topology.num_links,):
+        msg = (
+            f"{policy.name}: {load_L.size} link loads given, but {topology.name} has "
+            f"{topology.num_links} links; give one load per link"
+        )
+        raise ValueError(msg)
+    next_link_ND = empty_table(topology)
+    if next_link_ND.size:
+        fill_minimal_adaptive(
+            topology.lattice_D3,
+            topology.domain_D,
+            topology.is_live_D,
+            topology.port_link_DP,
+            np.array(topology.lattice_shape, dtype=np.int64),
+            np.array(topology.wraps, dtype=np.bool_),
+            topology.num_nodes == topology.num_dies,
+            policy.rule,
+            load_L,
+            next_link_ND,
+        )
+    repair(topology, next_link_ND, COLUMN_ROW_DEPTH)
+    return network_of_table(topology, next_link_ND)
+
+
+WEST_FIRST_ROUTING: Final = TurnModelRouting(name="west_first", rule=WEST_FIRST)
+ODD_EVEN_ROUTING: Final = TurnModelRouting(name="odd_even", rule=ODD_EVEN)
