@@ -159,6 +159,8 @@ def test_a_torchtitan_run_is_read_from_its_words(tmp_path: Path):
     ("table", "cells", "reason"),
     [
         ("train_llm_foundry_mpt.csv", FOUNDRY | {"act_cpu_offload": "True"}, "host"),
+        ("train_llm_foundry_mpt.csv", FOUNDRY | {"model": "MPT-99b"}, "mpt-99b"),
+        ("train_llm_foundry_mpt.csv", FOUNDRY | {"gpu": "v100"}, "no preset for v100"),
         (
             "train_nvidia_megatron_bridge.csv",
             {"phase": "LoRA", "model": "LLAMA3_70B", "system": "DGX-H100"},

@@ -32,8 +32,9 @@ _LIMITS = """## Known limits
   and keep the head in 16 bits; here it runs in the format of the other matmuls.
 - A source that does not print micro-batch, virtual stages or recomputation is given the fastest
   choice that fits, which the run need not have had.
-- Expert traffic runs at the rate of large collectives and is fully exposed; the stacks of 2025 and
-  2026 hide part of it. The rows force equal loads on all experts, and so does the simulator.
+- Expert traffic is fully exposed, and every chosen expert gets its own copy of a token, also where
+  a stack sends one copy per node: runs with experts spread over nodes come out far too slow. Loads
+  are equal on all experts, in the rows and in the simulator.
 - MegaScale's sliding window has no printed length and is not modelled; its parallel block counts as
   hidden tensor-parallel communication.
 - Runs sharded inside a slice and replicated across slices (MaxText on several slices) need a hybrid

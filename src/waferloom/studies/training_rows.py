@@ -162,7 +162,7 @@ def read_table(
         name = cells.get("id") or f"{path.stem}:{number}"
         try:
             row = read(cells)
-        except _NotUsableError as error:
+        except (_NotUsableError, SpecError) as error:  # the latter: no preset of this model
             yield UnusableRow(id=name, table=path.name, reason=str(error))
         except (KeyError, ValueError) as error:
             msg = f"{path}, line {number}: {error}; expected the columns of the published table"
@@ -179,24 +179,29 @@ def _literature(cells: Cells) -> TrainingRow:
     if name.startswith("megascale_t3") and not name.endswith("_1"):
         msg = "an ablation step between Megatron-LM and MegaScale, with its own operators"
         raise _NotUsableError(msg)
+    if not all(cells[column] for column in ("tp", "pp", "dp", "gbs_seqs")):
+        msg = "layout or batch is not printed"
+        raise _NotUsableError(msg)
     degrees = ParallelDegrees(
         tp=int(cells["tp"]), pp=int(cells["pp"]), dp=int(cells["dp"]), cp=int(cells["cp"] or 1)
     )
-    is_llama = "llama" in name
-    stack = "llama3" if is_llama else "megatron-2022"
+    is_llama = "llama" in cells["model"].lower()
+    stack = "llama3" if is_llama else "megatron-2023"
     if name.startswith("narayanan"):
         stack = "megatron-2021"
-    elif "megascale" in name.lower():
-        is_baseline = name.endswith("_1") or "megatron" in name.lower().removeprefix("megascale")
+    elif name.startswith("korthikanti"):
+        stack = "megatron-2022"
+    elif name.startswith("megascale") and not name.endswith("_1"):
+        is_baseline = "megatron" in name.lower()
         stack = "megatron-2023" if is_baseline else "megascale"
     seq_len, batch = int(cells["seq_len"]), int(cells["gbs_seqs"])
-    shape = model("llama3.1-405b") if is_llama else _gpt(cells, seq_len)
+    shape = model(_llama_preset(cells["model"])) if is_llama else _gpt(cells, seq_len)
     # Llama 3 trained almost without recomputation, as its text says
     recompute = Recompute.NONE if is_llama else _recompute(cells["recompute"])
     num_devices = int(cells["n_devices"])
     return TrainingRow(
         stack=stack,
-        device="dgx-h100" if is_llama else "dgx-a100",
+        device=_literature_device(cells["hardware"]),
         num_devices=num_devices,
         model=shape,
         dtype="bf16" if is_llama else "fp16",
@@ -214,18 +219,40 @@ def _literature(cells: Cells) -> TrainingRow:
     )
 
 
+def _literature_device(hardware: str) -> str:
+    for mark, device in (
+        ("H100", "dgx-h100"),
+        ("A100-40GB", "dgx-a100-40gb"),
+        ("A100", "dgx-a100"),
+    ):
+        if mark in hardware:
+            return device
+    msg = f"no preset for {hardware}"
+    raise _NotUsableError(msg)
+
+
+def _llama_preset(name: str) -> str:
+    """Return the preset of a Llama: `Llama-3.1-405B` is `llama3.1-405b`, 3.1 below 405B is 3."""
+    joined = name.lower().replace("llama-", "llama").replace("llama ", "llama")
+    return joined if "405b" in joined else joined.replace("llama3.1", "llama3")
+
+
 def _printed_step_s(cells: Cells, shape: ModelConfig, tokens: int, num_devices: int) -> float:
     """Return the printed step time, or the one behind a printed MFU or FLOP rate."""
     if cells["iter_time_s"]:
         return float(cells["iter_time_s"])
     seq_len = int(cells["seq_len"])
+    if cells["tokens_per_s_total"]:
+        return tokens / float(cells["tokens_per_s_total"])
     if cells["tflops_per_device"]:
         # Llama 3 cites PaLM for its MFU: attention counts in full
         rate = 1e12 * float(cells["tflops_per_device"])
         definition = "palm"
     else:
         # with it, MegaScale's printed MFU and tokens/s agree to the digits printed
-        rate = 0.01 * float(cells["mfu_pct"]) * A100_PEAK_FLOPS_PER_S
+        is_h100 = "H100" in cells["hardware"]
+        peak = H100_PEAK_FLOPS_PER_S if is_h100 else A100_PEAK_FLOPS_PER_S
+        rate = 0.01 * float(cells["mfu_pct"]) * peak
         definition = "korthikanti2022_model"
     flops = FLOPS_DEFINITIONS[definition](shape, seq_len, Recompute.NONE)
     return flops * tokens / (rate * num_devices)
@@ -233,6 +260,8 @@ def _printed_step_s(cells: Cells, shape: ModelConfig, tokens: int, num_devices: 
 
 A100_PEAK_FLOPS_PER_S: Final = 312e12
 """What the A100 papers divide by."""
+H100_PEAK_FLOPS_PER_S: Final = 989e12
+"""What the H100 papers divide by."""
 
 
 def _gpt(cells: Cells, seq_len: int) -> ModelConfig:
@@ -270,12 +299,16 @@ def _llm_foundry(cells: Cells) -> TrainingRow:
     if cells["act_cpu_offload"] == "True":
         msg = "activations offloaded to the host"
         raise _NotUsableError(msg)
+    device = _MPT_DEVICES.get(cells["gpu"])
+    if device is None:
+        msg = f"no preset for {cells['gpu']}"
+        raise _NotUsableError(msg)
     num_devices, seq_len = int(cells["n_gpus"]), int(cells["seq_len"])
     batch = int(cells["gbs_seqs"])
     shape = replace(model(cells["model"].lower()), max_position_embeddings=seq_len)
     return TrainingRow(
         stack="llm-foundry" if cells["mp_mode"] == "DEFAULT" else "llm-foundry-pure",
-        device=_MPT_DEVICES[cells["gpu"]],
+        device=device,
         num_devices=num_devices,
         model=shape,
         dtype=cells["precision"].removeprefix("amp_"),
@@ -310,12 +343,7 @@ def _torchtitan(cells: Cells) -> TrainingRow:
         stack=stack,
         device="h100-hbm2e-500w",
         num_devices=num_devices,
-        model=model(
-            cells["model"]
-            .lower()
-            .replace("llama3.1-8b", "llama3-8b")
-            .replace("llama3.1-70b", "llama3-70b")
-        ),
+        model=model(_llama_preset(cells["model"])),
         dtype="fp8" if "float8" in technique else "bf16",
         global_batch_size=batch,
         seq_len=seq_len,
