@@ -13,6 +13,7 @@ from random_scenarios import (
     random_job,
     random_option,
     random_overlap,
+    random_software,
     system_named,
 )
 
@@ -36,7 +37,8 @@ def test_no_simulated_step_beats_a_bound(seed: int) -> None:
     name = str(rng.choice(SYSTEMS))
     scenario = Scenario(job=random_job(rng), system=system_named(name))
     network = network_named(name)
-    bounds = (*work_bounds(scenario), *traffic_bounds(scenario))
+    software = random_software(rng)
+    bounds = (*work_bounds(scenario, software), *traffic_bounds(scenario))
     degrees = random_degrees(rng, scenario.job, network.num_dies)
     option = random_option(rng)
     if degrees.pp * option.num_model_chunks > scenario.job.model.num_layers:
@@ -44,7 +46,7 @@ def test_no_simulated_step_beats_a_bound(seed: int) -> None:
     report = step_report(
         Setting(
             scenario=scenario,
-            strategy=option.strategy(degrees, random_overlap(rng)),
+            strategy=option.strategy(degrees, random_overlap(rng), software),
             network=network,
             layout=network.layout(str(rng.choice(list(PLACEMENTS))), degrees),
         )

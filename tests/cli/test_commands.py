@@ -146,6 +146,7 @@ MISTAKES = {
     "price without tokens": (("plan", "llama2-7b", "--price-per-kwh", "1"), 2, "--tokens"),
     "no data": (("validate", "operators", "--data", "/no/such/folder"), 2, "/no/such/folder"),
     "negative alternatives": (("plan", "llama2-7b", "--alternatives", "-1"), 2, "at least 0"),
+    "unknown stack": (("plan", "llama2-7b", "--stack", "megascal"), 2, "did you mean megascale"),
     "format without peak": (("plan", "llama2-7b", "--precision", "tf32"), 2, "no matrix peak"),
 }
 
@@ -205,3 +206,16 @@ def test_output_that_cannot_be_written_is_one_message(capsys, here: Path) -> Non
     code, _, err = call(capsys, "plan", "llama2-7b", *SMALL, "--out", "taken")
     assert code == 2
     assert "cannot write to" in err
+
+
+def test_a_training_stack_costs_time_and_is_kept_in_the_plan(capsys, here: Path) -> None:
+    layout = ("simulate", "llama3-8b", *SMALL, "--system", "dgx-h100:1", "--data-parallel", "8")
+    code, ideal, _ = call(capsys, *layout, "--zero", "3", "--json")
+    assert code == 0
+    code, real, _ = call(
+        capsys, *layout, "--zero", "3", "--stack", "torchtitan", "--out", "real", "--json"
+    )
+    assert code == 0
+    assert json.loads(real)["report"]["step_s"] > json.loads(ideal)["report"]["step_s"]
+    code, again, _ = call(capsys, "simulate", "real/plan.json", "--json")
+    assert json.loads(again)["report"]["step_s"] == json.loads(real)["report"]["step_s"]

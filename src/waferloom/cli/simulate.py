@@ -71,11 +71,14 @@ def simulate(
         chosen = load_plan(Path(plan))
     else:
         scenario = Scenario(job=job.job(plan), system=system_of(system, defects))
-        chosen = make_plan(scenario, layout.strategy(), layout.placement)
+        chosen = make_plan(scenario, layout.strategy(scenario.system), layout.placement)
     report = simulate_plan(chosen)
     report = replace(report, bottleneck=bottleneck(chosen, report.step_s))
     chosen = replace(chosen, collectives=dict(report.collectives))
-    bounds = (*work_bounds(chosen.scenario), *traffic_bounds(chosen.scenario))
+    bounds = (
+        *work_bounds(chosen.scenario, chosen.strategy.software),
+        *traffic_bounds(chosen.scenario),
+    )
     price = cost.cost(report, chosen.system.num_dies)
     document = report_json(chosen, report, bounds=bounds, cost=price)
     if out is not None:

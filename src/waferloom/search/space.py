@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from waferloom.errors import SolverError, SpecError, did_you_mean
 from waferloom.hardware.spec import SystemSpec, WaferGridSpec
 from waferloom.mapping.placements import PLACEMENTS
+from waferloom.parallel.software import IDEAL, Software
 from waferloom.parallel.strategy import (
     OverlapPolicy,
     ParallelDegrees,
@@ -48,6 +49,7 @@ class Space:
         recompute: Choices; `selective` is left out where flash attention makes it the same as none.
         placements: Names of placements.
         overlap: What runs behind compute, the same for all.
+        software: What the training stack costs, the same for all.
     """
 
     name: str = "all"
@@ -65,6 +67,7 @@ class Space:
     recompute: tuple[Recompute, ...] = tuple(Recompute)
     placements: tuple[str, ...] = tuple(PLACEMENTS)
     overlap: OverlapPolicy = field(default_factory=OverlapPolicy)
+    software: Software = IDEAL
 
     def describe(self) -> str:
         """Return the space in words."""
@@ -266,6 +269,7 @@ def pinned_space(
     model_chunks: int | None = None,
     placement: str | None = None,
     overlap: OverlapPolicy | None = None,
+    software: Software = IDEAL,
 ) -> Space:
     """Return the space of a solver with some choices pinned; None leaves a choice free.
 
@@ -301,6 +305,7 @@ def pinned_space(
         model_chunks=_only(model_chunks, space.model_chunks),
         placements=_only(placement, space.placements),
         overlap=overlap or space.overlap,
+        software=software,
     )
 
 

@@ -77,7 +77,7 @@ def exhaustive(
     degrees = space.degrees(scenario.job, network.num_dies)
     placed = _placed(degrees, space)
     options = space.options(scenario.job)
-    tables = scorer(scenario, network, placed, options, space.overlap)
+    tables = scorer(scenario, network, placed, options, space.overlap, space.software)
     built = time.perf_counter()
     sweep = _Sweep(tables, num_alternatives + 1)
     sweep.run(progress)
@@ -212,7 +212,9 @@ class _Sweep:
         self, row: int, option: int, step_s: float, memory_bytes: float, space: Space
     ) -> Candidate:
         placement, degrees = self._tables.placed[row]
-        strategy: Strategy = self._tables.options[option].strategy(degrees, space.overlap)
+        strategy: Strategy = self._tables.options[option].strategy(
+            degrees, space.overlap, space.software
+        )
         return Candidate(
             strategy=strategy, placement=placement, step_s=step_s, memory_bytes=memory_bytes
         )
