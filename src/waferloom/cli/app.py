@@ -42,6 +42,11 @@ app.command(
     help="Time a collective on a mesh or a system, and show its hottest links.",
 )
 app.command(
+    "waferloom.cli.traffic:traffic",
+    name="traffic",
+    help="Measure latency against load of synthetic traffic, packet by packet.",
+)
+app.command(
     "waferloom.cli.validate:app",
     name="validate",
     help="Check the models against published measurements, with the errors printed.",

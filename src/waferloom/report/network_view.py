@@ -1,4 +1,4 @@
-"""Collectives on networks, for the terminal and as JSON."""
+"""Collectives and synthetic traffic on networks, for the terminal and as JSON."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -22,6 +22,7 @@ from waferloom.report.wording import (
     share,
 )
 from waferloom.studies.collective_run import CollectiveRun, CollectiveTime
+from waferloom.studies.traffic_curve import LoadCurve
 from waferloom.units import Dimension, format_quantity
 
 _QUIET: Final = "dim"
@@ -58,6 +59,60 @@ def collective_json(run: CollectiveRun) -> Mapping[str, Any]:
             "load_bytes": run.link_bytes_L.tolist(),
             "busy_share": run.utilization_L.tolist(),
             "num_dies": run.topology.num_dies,
+        },
+    }
+
+
+def load_view(curve: LoadCurve) -> RenderableType:
+    """Return latency against load."""
+    table = _table("offered", "accepted", "latency", "p99", "")
+    for point in curve.points:
+        table.add_row(
+            f"{point.rate:.3f}",
+            f"{point.accepted:.3f}",
+            f"{point.latency_cycles:,.1f}",
+            f"{point.p99_latency_cycles:,.0f}",
+            "" if point.is_stable else Text("saturated", style="yellow"),
+            style="" if point.is_stable else _QUIET,
+        )
+    heading = Text(curve.pattern, style="bold")
+    heading.append(f" on {curve.topology.name}, {curve.routing} routing", style="")
+    units = "flits per die and cycle; latencies in cycles"
+    units += f" of {seconds(curve.cycle_s)}" if curve.cycle_s is not None else ""
+    verdict = (
+        f"Highest accepted load {curve.saturation:.3f}, {percent(curve.saturation / curve.limit)} "
+        f"of the {curve.limit:.3f} that links and ports allow."
+    )
+    return Group(
+        Padding(Group(heading, Text(units, style=_QUIET)), (1, 0, 0, 0)),
+        Padding(table, (1, 0, 0, 2)),
+        Padding(Text(verdict), (1, 0, 0, 2)),
+    )
+
+
+def load_json(curve: LoadCurve) -> Mapping[str, Any]:
+    """Return latency against load as JSON has it."""
+    return {
+        "system": curve.topology.name,
+        "pattern": curve.pattern,
+        "routing": curve.routing,
+        "limit": curve.limit,
+        "saturation": curve.saturation,
+        "cycle_s": curve.cycle_s,
+        "points": [
+            {
+                "rate": point.rate,
+                "latency_cycles": point.latency_cycles,
+                "p99_latency_cycles": point.p99_latency_cycles,
+                "accepted": point.accepted,
+                "is_stable": point.is_stable,
+            }
+            for point in curve.points
+        ],
+        "links": {
+            "source": curve.topology.source_L.tolist(),
+            "destination": curve.topology.destination_L.tolist(),
+            "flits_per_cycle_at_rate_1": curve.link_flits_L.tolist(),
         },
     }
 
