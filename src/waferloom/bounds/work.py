@@ -46,7 +46,8 @@ def rates(scenario: Scenario, software: Software = IDEAL) -> Rates:
     """Return the sustained rates of the system of a scenario, as its software uses them."""
     system, job = scenario.system, scenario.job
     die, efficiency = system.die, system.die.efficiency
-    live = 1 - system.defects.dead_core_fraction
+    # a live die keeps a core, whatever share of its cores is lost
+    live = max(1 - system.defects.dead_core_fraction, 1 / die.cores.num_cores)
     dies = system.num_live_dies
     peak = dies * live * die.peak_flops_per_s[Dtype(job.precision.compute)]
     matmul = efficiency.matmul * efficiency.sustained_clock
@@ -88,7 +89,9 @@ def demands(scenario: Scenario, software: Software = IDEAL) -> Iterator[Demand]:
     precision = job.precision
     state_bytes = precision.master_weight_bytes + precision.optimizer_bytes
     moved = precision.gradient_bytes + 2 * state_bytes + precision.weight_bytes
-    yield Demand(compute_s=0.0, dram_bytes=moved * count_parameters(model).total)
+    # parameters outside the operators (router biases) are in published counts, not in the update
+    updated = count_parameters(model).total - model.extra_parameters
+    yield Demand(compute_s=0.0, dram_bytes=moved * updated)
 
 
 def _operator(operator: Operator, job: Training, at: Rates, software: Software) -> Iterator[Demand]:
