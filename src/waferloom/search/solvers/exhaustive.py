@@ -3,8 +3,8 @@
 Placed degrees are visited in the order of a bound that no option beats (the mean stage's compute,
 every micro-batch). Once that bound exceeds the best score of the last degrees worth showing, the
 rest cannot matter and is skipped; so are degrees whose state alone exceeds a die. The same sweep
-over the relaxed problem (memory pooled, collectives limited by injection alone) gives the lower
-bound that certifies the result.
+over the relaxed problem (memory pooled, collectives without contention) gives the lower bound that
+certifies the result.
 """
 
 import time
@@ -83,7 +83,7 @@ def exhaustive(
     sweep.run(progress)
     bounds = (
         _relaxed_bound(tables, space, BoundName.PIPELINE, Relaxation.NO_COMMUNICATION),
-        _relaxed_bound(tables, space, BoundName.RELAXED, Relaxation.INJECTION_ONLY),
+        _relaxed_bound(tables, space, BoundName.RELAXED, Relaxation.NO_CONTENTION),
     )
     done = time.perf_counter()
     best, alternatives = sweep.candidates(space)
