@@ -168,13 +168,13 @@ class LayoutOptions:
         )
 
         schedule = ScheduleName(self.schedule or "1f1b")
-        chunks = self.model_chunks or (2 if schedule is ScheduleName.INTERLEAVED else 1)
+        fewest = 2 if schedule is ScheduleName.INTERLEAVED else 1
         return Strategy(
             degrees=ParallelDegrees(**self.pinned_degrees()),
             sequence_parallel=bool(self.sequence_parallel),
             zero=self.zero or 0,
             schedule=schedule,
-            num_model_chunks=chunks,
+            num_model_chunks=fewest if self.model_chunks is None else self.model_chunks,
             micro_batch_size=1 if self.micro_batch_size is None else self.micro_batch_size,
             recompute=Recompute(self.recompute or "none"),
             overlap=self.overlap_policy(),
