@@ -89,7 +89,7 @@ _HOME: Final = {
     **dict.fromkeys(("Inference", "Precision", "Training"), "workload.job"),
     "model": "workload.library",
 }
-"""Where each public name lives; nothing is imported before it is asked for, so `--help` is quick."""
+"""Where each public name lives; nothing is imported before it is asked for: `--help` is quick."""
 
 
 def __getattr__(name: str) -> object:
