@@ -277,6 +277,8 @@ def _matmul_durations(
     else:
         is_residual = operator.split is Split.TOKENS
         m = keys.residual_tokens_K if is_residual else keys.tokens_K
+        if operator.is_expansion:
+            m = keys.batch_K * job.seq_len
         degree, count = keys.tp_K, np.ones_like(keys.tp_K)
     whole = np.ones_like(degree)
     k = _shard_width(operator.in_features, degree if operator.split is Split.IN else whole)
