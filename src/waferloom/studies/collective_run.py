@@ -216,6 +216,8 @@ class _Runner:
         if judge == "bound":
             return self._profile(BEST).algorithm
         names = [name for name in algorithms_for(self.kind) if name not in _NEVER_LEAST]
+        for name in names:
+            self._check_number(name)
         best, least_s = "", float("inf")
         for name, bound_s in sorted(self._suitable(names), key=lambda pair: pair[1]):
             if bound_s >= least_s:
@@ -232,13 +234,7 @@ class _Runner:
             bytes_L = profile.link_bytes_L * self.size_bytes
             duration_s = profile.duration_s(self.size_bytes)
             return _Timed(self._rated(network, algorithm, duration_s), bytes_L)
-        num_groups, num_members = self.groups_GN.shape
-        if algorithm in _SQUARE and num_groups * num_members**2 > MOST_FLOWS:
-            msg = (
-                f"{algorithm} among {num_groups} x {num_members} dies sends more than "
-                f"{MOST_FLOWS:,} messages; ask for the bound, fewer members, or another algorithm"
-            )
-            raise SpecError(msg)
+        self._check_number(algorithm)
         traffic = collective_traffic(
             self.topology,
             self.groups_GN,
@@ -253,6 +249,15 @@ class _Runner:
             self._rated(network, algorithm, found.duration_s, flit_bytes),
             traffic.link_bytes_L(self.topology),
         )
+
+    def _check_number(self, algorithm: str) -> None:
+        num_groups, num_members = self.groups_GN.shape
+        if algorithm in _SQUARE and num_groups * num_members**2 > MOST_FLOWS:
+            msg = (
+                f"{algorithm} among {num_groups} x {num_members} dies sends more than "
+                f"{MOST_FLOWS:,} messages; ask for the bound, fewer members, or another algorithm"
+            )
+            raise SpecError(msg)
 
     def _rated(
         self, network: str, algorithm: str, duration_s: float, flit_bytes: float | None = None

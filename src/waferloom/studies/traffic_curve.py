@@ -82,8 +82,12 @@ class LoadCurve:
 
     @property
     def saturation(self) -> float:
-        """Highest accepted rate of any point."""
-        return max(point.accepted for point in self.points)
+        """Highest accepted load at which the network still keeps up; 0 if at none.
+
+        Beyond it dies whose routes are free may still be served better, so that the mean over all
+        dies can rise further.
+        """
+        return max((point.accepted for point in self.points if point.is_stable), default=0.0)
 
 
 Weights = Callable[[Topology, IntArray], FloatArray]

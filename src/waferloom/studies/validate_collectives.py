@@ -33,9 +33,9 @@ Floats = NDArray[np.float64]
 class SizeBand(StrEnum):
     """Sizes that are reported together."""
 
-    SMALL = "below 1 MiB"
-    MEDIUM = "1 to 16 MiB"
-    LARGE = "16 MiB and more"
+    SMALL = "<1 MiB"
+    MEDIUM = "1-16 MiB"
+    LARGE = ">=16 MiB"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
