@@ -38,7 +38,8 @@ def collective(
         members: all, rows, columns, a block such as 2x4, or numbers of dies such as 0-7,12, counted
             row by row. Give the option several times for groups that work at once.
         on: The network.
-        routing: How messages find their way.
+        routing: How messages find their way: xy, yx, o1turn, west_first, odd_even, up_down or
+            fault_aware.
         plot: Draw the links and their load into this .svg or .png file.
         as_json: Print everything as JSON.
     """

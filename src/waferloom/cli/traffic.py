@@ -32,7 +32,8 @@ def traffic(
         on: The network. A mesh without --link and --latency passes a flit per cycle and link.
         rate: Flits offered per die and cycle, above 0 and at most 1; give the option several times.
             By default a curve up to what links and ports allow.
-        routing: How messages find their way.
+        routing: How messages find their way: xy, yx, o1turn, west_first, odd_even, up_down or
+            fault_aware.
         virtual_channels: Of each link.
         buffer_flits: Of each virtual channel; by default 8, or what a round trip of credits needs
             on links with latencies.

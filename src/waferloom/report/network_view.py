@@ -157,7 +157,9 @@ def _headline(run: CollectiveRun) -> RenderableType:
 
 
 def _times(run: CollectiveRun) -> RenderableType:
-    table = _table("network", "algorithm", "time", "algorithm rate", "bus rate", "over bound")
+    table = _table("network", "algorithm", "time", "rate", "bus rate", "over bound")
+    for column in table.columns:
+        column.no_wrap = True
     for name in ("network", "algorithm"):
         column = next(column for column in table.columns if column.header == name)
         column.justify = "left"
@@ -210,7 +212,10 @@ def _links(run: CollectiveRun) -> Iterator[RenderableType]:
     yield Padding(table, (1, 0, 0, 2))
     yield Padding(Text(note, style=_QUIET), (0, 0, 0, 2))
     if run.kind in _BUS_KINDS:
-        note = "bus rate: what each member has to send at least, over time (as in the NCCL tests)."
+        note = (
+            "rate: size over time; bus rate: what each member has to send at least, over time (both "
+            "as in the NCCL tests)."
+        )
         yield Padding(Text(note, style=_QUIET), (0, 0, 0, 2))
 
 
