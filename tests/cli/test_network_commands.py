@@ -48,6 +48,19 @@ def test_a_ring_all_reduce_takes_its_closed_form_in_every_simulator(capsys):
     assert times["packet"]["flit_bytes"] > 0
 
 
+def test_smaller_flits_bring_packets_nearer_to_streams(capsys):
+    ring = ("collective", "all_reduce", "--size", "4MB", *MESH, "--algorithm", "ring", "--json")
+    _, out, _ = call(capsys, *ring)
+    fluid_s = json.loads(out)["shown"]["duration_s"]
+    over = []
+    for flit in ("16kB", "256B"):
+        _, out, _ = call(capsys, *ring, "--network", "packet", "--flit", flit)
+        shown = json.loads(out)["shown"]
+        assert shown["flit_bytes"] == (16e3 if flit == "16kB" else 256)
+        over.append(shown["duration_s"] / fluid_s - 1)
+    assert 0 <= over[1] < 0.02 < over[0]
+
+
 def test_the_links_of_a_ring_are_those_of_its_tour(capsys):
     arguments = ("all_gather", "--size", "16MB", *MESH, "--algorithm", "ring", "--json")
     code, out, _ = call(capsys, "collective", *arguments)
@@ -219,6 +232,10 @@ MISTAKES = {
     "size with another unit": (
         ("collective", "all_reduce", *MESH, "--size", "64GB/s"),
         "'GB/s' is not a unit of bytes",
+    ),
+    "empty flit": (
+        ("collective", "all_reduce", *MESH, "--flit", "0B"),
+        "--flit 0B carries nothing",
     ),
     "no size": (("collective", "all_reduce", *MESH, "--size", "0MB"), "--size 0MB moves nothing"),
     "latency before now": (

@@ -213,8 +213,8 @@ def _links(run: CollectiveRun) -> Iterator[RenderableType]:
     yield Padding(Text(note, style=_QUIET), (0, 0, 0, 2))
     if run.kind in _BUS_KINDS:
         note = (
-            "rate: size over time; bus rate: what each member has to send at least, over time (both "
-            "as in the NCCL tests)."
+            "rate: size over time; bus rate: what each member has to send at least, over time; "
+            "both as in the NCCL tests."
         )
         yield Padding(Text(note, style=_QUIET), (0, 0, 0, 2))
 

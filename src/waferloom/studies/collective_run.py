@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -18,7 +18,7 @@ from waferloom.network.profile import (
     profile_collective,
 )
 from waferloom.network.simulators import SIMULATORS
-from waferloom.network.simulators.packet import default_flit_bytes
+from waferloom.network.simulators.packet import PacketModel, default_flit_bytes
 from waferloom.network.topology import FloatArray, IntArray, Topology
 
 ALL: Final = "all"
@@ -123,6 +123,7 @@ def run_collective(
     algorithm: str = BEST,
     networks: Sequence[str] = ("fluid",),
     routing: str = "xy",
+    flit_bytes: float | None = None,
 ) -> CollectiveRun:
     """Time a collective that all groups perform at once.
 
@@ -136,6 +137,7 @@ def run_collective(
             asked for, short of `packet`; or `all` that suit.
         networks: Keys of `SIMULATORS`.
         routing: A key of `ROUTING`.
+        flit_bytes: Of the packet simulator's flits; None for what takes it seconds.
 
     Raises:
         ValueError: An unknown name, groups that are none, or an algorithm that does not suit.
@@ -150,7 +152,7 @@ def run_collective(
     if kind is CollectiveKind.POINT_TO_POINT and groups_GN.shape[1] > 2:
         msg = f"point_to_point joins two dies, found a group of {groups_GN.shape[1]}; name both"
         raise SpecError(msg)
-    runner = _Runner(topology, groups_GN, kind, size_bytes, routing)
+    runner = _Runner(topology, groups_GN, kind, size_bytes, routing, flit_bytes)
     if algorithm == ALL:
         names = runner.all_suitable()
     else:
@@ -206,6 +208,7 @@ class _Runner:
     kind: CollectiveKind
     size_bytes: float
     routing: str
+    flit_bytes: float | None
 
     def all_suitable(self) -> list[str]:
         """Return the algorithms that suit the groups."""
@@ -243,8 +246,11 @@ class _Runner:
             algorithm=algorithm,
             routing=self.routing,
         )
-        found = SIMULATORS[network].run(self.topology, traffic)
-        flit_bytes = default_flit_bytes(traffic) if network == "packet" else None
+        model, flit_bytes = SIMULATORS[network], None
+        if isinstance(model, PacketModel):
+            flit_bytes = self.flit_bytes or default_flit_bytes(traffic)
+            model = replace(model, flit_bytes=flit_bytes)
+        found = model.run(self.topology, traffic)
         return _Timed(
             self._rated(network, algorithm, found.duration_s, flit_bytes),
             traffic.link_bytes_L(self.topology),
