@@ -1,5 +1,6 @@
 """Comparisons of the network simulators: what is read, what is compared, and how close it is."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,12 @@ from waferloom.errors import SpecError
 from waferloom.hardware.spec import LinkSpec
 from waferloom.network import build_topology
 from waferloom.network.simulators.packet import PacketModel
-from waferloom.studies.astrasim_rows import astrasim_traffic, read_astrasim
+from waferloom.studies.astrasim_rows import (
+    MODEL,
+    AstrasimRow,
+    astrasim_traffic,
+    read_astrasim,
+)
 from waferloom.studies.collective_run import bus_factor, run_collective
 from waferloom.studies.data_directory import find_data
 from waferloom.studies.network_document import network_markdown
@@ -90,6 +96,50 @@ def test_every_row_of_the_reference_is_met():
     assert not any(result.beats_the_links for result in aware)
     # Exchanges without congestion are faster than the links of a ring or mesh allow.
     assert any(result.beats_the_links for result in results)
+
+
+def astrasim_row(topology: str, num_dies: int, kind: CollectiveKind) -> AstrasimRow:
+    return AstrasimRow(
+        topology=topology,
+        num_dies=num_dies,
+        kind=kind,
+        algorithm="ring",
+        size_bytes=16 * 2**20,
+        bandwidth_bytes_per_s=100e9,
+        latency_s=500e-9,
+        is_congestion_aware=True,
+        duration_s=1.0,
+    )
+
+
+@pytest.mark.parametrize("n", [64, 256])
+def test_large_rings_and_switches_follow_the_closed_forms_of_astrasim(n: int):
+    size, step_s = 16 * 2**20, 500e-9 + 10e-9
+    for topology, steps, per_step_s in (
+        ("Ring", 2 * (n - 1), size / n / 100e9 + step_s),
+        # both hops of a switch store and forward, the receiver's delay comes once
+        ("Switch", 2 * (n - 1), 2 * (size / n / 100e9 + 500e-9) + 10e-9),
+    ):
+        row = astrasim_row(f"{topology} {n}", n, CollectiveKind.ALL_REDUCE)
+        found_s = MODEL.run(*astrasim_traffic(row)).duration_s
+        assert found_s == pytest.approx(steps * per_step_s, rel=1e-9)
+
+
+@pytest.mark.parametrize("side", [8, 16, 32])
+def test_large_meshes_and_tori_follow_the_closed_forms_of_astrasim(side: int):
+    size, latency_s, overhead_s = 16 * 2**20, 500e-9, 10e-9
+
+    def step_s(size_bytes: float) -> float:
+        return size_bytes / 100e9 + latency_s + overhead_s
+
+    torus = astrasim_row(f"Torus2D({side}x{side})", side**2, CollectiveKind.ALL_REDUCE)
+    expected_s = 2 * (side - 1) * (step_s(size / side) + step_s(size / side**2))
+    assert MODEL.run(*astrasim_traffic(torus)).duration_s == pytest.approx(expected_s, rel=1e-9)
+    mesh = replace(torus, topology=f"Mesh2D({side}x{side})")
+    # The message round the missing wrap crosses side - 1 links one after another.
+    steps = 2 * (2 * side - 3)
+    expected_s = steps * (step_s(size / side) + step_s(size / side**2))
+    assert MODEL.run(*astrasim_traffic(mesh)).duration_s == pytest.approx(expected_s, rel=0.01)
 
 
 def test_routers_are_as_slow_as_booksims(tables: Path):
