@@ -279,6 +279,7 @@ def scorer(
         exchange_count_QSBPC=blocks.exchange_count_QSBPC,
         exchange_bytes_QSMBPC=blocks.exchange_bytes_QSMBPC,
         message_bytes_QSM=blocks.message_bytes_QSM,
+        gathered_kv_bytes_QSM=blocks.gathered_kv_bytes_QSM,
         index_RC=np.zeros((0, len(CHANNELS)), dtype=np.int64),
         pieces_U4=np.zeros((1, 4)),
         link_s_per_byte_UL=np.zeros((1, 1)),

@@ -23,6 +23,7 @@ from waferloom.communication import CollectiveKind, Communication, Phase
 from waferloom.mapping.layout import CP, DP, EP, EXPERT_DP, EXPERT_TP, PP, TP, Axes, Network
 from waferloom.parallel.communications import (
     edge_communications,
+    gathered_kv_bytes,
     layer_communications,
     stage_message_bytes,
 )
@@ -112,6 +113,7 @@ class BlockTables:
         exchange_count_QSBPC: Exchanges per micro-batch.
         exchange_bytes_QSMBPC: Size of one exchange.
         message_bytes_QSM: Of one stage border.
+        gathered_kv_bytes_QSM: Keys and values of one layer of all cp ranks; 0 without cp.
     """
 
     compute_s_QSMB4: Floats
@@ -123,6 +125,7 @@ class BlockTables:
     exchange_count_QSBPC: Floats
     exchange_bytes_QSMBPC: Floats
     message_bytes_QSM: Floats
+    gathered_kv_bytes_QSM: Floats
 
 
 Sharding = tuple[int, int, int, int]
@@ -172,6 +175,7 @@ def block_tables(
         exchange_count_QSBPC=np.zeros((num_q, 2, num_b, 2, NUM_INNER_CHANNELS)),
         exchange_bytes_QSMBPC=np.zeros((*shape, num_b, 2, NUM_INNER_CHANNELS)),
         message_bytes_QSM=np.zeros(shape),
+        gathered_kv_bytes_QSM=np.zeros(shape),
     )
     _fill_state(tables, keys, job)
     _fill_casts(tables, die, software)
@@ -425,6 +429,9 @@ def _fill_exchanges(
                 moe=job.model.moe,
             )
             tables.message_bytes_QSM[q, s, m] = stage_message_bytes(job.model, shard, element)
+            if cp > 1:
+                held = gathered_kv_bytes(job.model, shard, element)
+                tables.gathered_kv_bytes_QSM[q, s, m] = held
             tables.tied_copy_Q[q] = tied_copy_parameters(job.model, shard)
             for block in blocks:
                 for each in _exchanges(block, job, shard, degrees):

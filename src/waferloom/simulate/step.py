@@ -21,7 +21,9 @@ forward.
 Known limits: the pipeline formula is exact for equal ranks; with unequal ones GPipe and 1F1B never
 take longer, interleaved and zero-bubble schedules may by a few per cent (reports show both); the
 same link loads are assumed on every rank's pass; embedding gradients of a tied model are not
-exchanged between first and last rank; host input and logging are not modelled.
+exchanged between first and last rank, nor those of key/value heads that several tp ranks repeat;
+every collective uses the algorithm that is fastest at 64 MB, also for small messages; host input
+and logging are not modelled.
 """
 
 from collections.abc import Mapping
