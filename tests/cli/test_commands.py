@@ -235,3 +235,12 @@ def test_a_training_stack_costs_time_and_is_kept_in_the_plan(capsys, here: Path)
     assert json.loads(real)["report"]["step_s"] > json.loads(ideal)["report"]["step_s"]
     code, again, _ = call(capsys, "simulate", "real/plan.json", "--json")
     assert json.loads(again)["report"]["step_s"] == json.loads(real)["report"]["step_s"]
+
+
+def test_a_comparison_says_who_runs_on_ideal_software(capsys, here: Path) -> None:
+    systems = ("--system", "temp-6x8", "--system", "dgx-h100:1")
+    code, out, _ = call(capsys, "compare", "llama2-7b", *SMALL, *systems, "--stack", "torchtitan")
+    assert code == 0
+    assert "Only temp-6x8 runs on software that wastes nothing" in " ".join(out.split())
+    code, out, _ = call(capsys, "compare", "llama2-7b", *SMALL, *systems)
+    assert "wastes nothing" not in out

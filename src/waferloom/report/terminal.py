@@ -18,6 +18,7 @@ from rich.text import Text
 from waferloom.bounds.records import Bound, gap, tightest
 from waferloom.hardware.spec import SystemSpec
 from waferloom.mapping.plan import Plan
+from waferloom.parallel.software import IDEAL
 from waferloom.report.wording import (
     ENERGY_PART_LABELS,
     MEMORY_LABELS,
@@ -176,6 +177,10 @@ def comparison_view(
             words.append(f"  {verdict(report)}", style="bold red")
         strategies.add_row(Text(contender.name, style="bold"), words)
     parts = [_section("Comparison", table), Padding(strategies, (1, 0, 0, 2))]
+    ideal = [each.name for each in contenders if each.plan.strategy.software == IDEAL]
+    if 0 < len(ideal) < len(contenders):
+        caveat = f"Only {', '.join(ideal)} runs on software that wastes nothing, which favours it."
+        parts.append(Padding(Text(caveat, style="yellow"), (1, 0, 0, 2)))
     priced = [(each, cost) for each, cost in zip(contenders, costs, strict=False) if cost]
     if priced:
         parts.append(_section("Time to train", _cost_table(priced)))
