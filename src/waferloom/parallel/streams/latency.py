@@ -116,8 +116,10 @@ def rounds_s(step: StreamRound, traits: StreamTraits) -> float:
 
 
 def gather_s(step: StreamRound, traits: StreamTraits) -> float:
-    """Return the time of the sends alone, without barriers: dependent hops, and one piece after
-    another on the busiest link. For small pieces, as in decoding, this is what counts.
+    """Return the time of the sends alone, without barriers.
+
+    Latencies of dependent hops, and one piece after another on the busiest link; for small pieces,
+    as in decoding, this is what counts.
     """
     return traits.chain_hops * step.latency_s + traits.serial_pieces * step.piece_s
 
@@ -195,8 +197,8 @@ def largest_hidden_degree(
 ) -> float:
     """Return the stream degree up to which streamed weights are bound by products.
 
-    The smaller of two limits, each taken alone: the link's, `2 M B / (e F)`, and that of reading the
-    resident input anew in every round, `2 n H / (e F)`.
+    The smaller of two limits, each taken alone: the link's, `2 M B / (e F)`, and that of reading
+    the resident input anew in every round, `2 n H / (e F)`.
     """
     per_row = 2 / (element_bytes * flops_per_s)
     return per_row * min(
