@@ -72,7 +72,7 @@ def mesh(rows: int, cols: int, dead_dies: tuple[tuple[int, int], ...] = ()) -> T
 
 @cache
 def torus(n: int) -> Topology:
-    return topology_of(TorusSpec(kind="torus", shape=(n,), link=LINK))
+    return topology_of(TorusSpec(kind="torus", shape=(1, n), link=LINK))
 
 
 def dies_of(name: str, rows: int, cols: int) -> list[int] | None:
