@@ -20,10 +20,10 @@ from waferloom.parallel.streams.latency import (
     naive_ring_barrier_s,
     naive_ring_cut_through_s,
     one_hop_s,
+    round_dram_bytes,
     rounds_s,
     split_ring_s,
-    weight_round,
-    weight_round_dram_bytes,
+    stream_round,
 )
 from waferloom.parallel.streams.modes import GemmPass, GemmShape, StreamMode, streamed_bytes
 from waferloom.parallel.streams.trace import sends_by_round
@@ -47,7 +47,7 @@ STEPS = st.builds(
 
 
 def round_of(golden: dict[str, Any]) -> StreamRound:
-    return weight_round(
+    return stream_round(
         GemmShape(
             num_tokens=golden["num_tokens"],
             in_features=golden["in_features"],
@@ -83,9 +83,7 @@ def test_memory_traffic_is_that_worked_out_by_hand(golden: dict[str, Any]):
         num_tokens=16 * golden["num_tokens_per_die"], in_features=12288, out_features=49152
     )
     for key, piece_through_sram in (("expected_us", False), ("expected_through_sram_us", True)):
-        moved = weight_round_dram_bytes(
-            shape, 16, element_bytes=2, piece_through_sram=piece_through_sram
-        )
+        moved = round_dram_bytes(shape, 16, element_bytes=2, piece_through_sram=piece_through_sram)
         assert moved / 1e12 * 1e6 == pytest.approx(golden[key], rel=0, abs=golden["abs_tol_us"])
 
 
@@ -119,7 +117,7 @@ def test_the_limits_of_hiding_are_those_worked_out_by_hand():
 
 def test_at_the_limit_a_product_lasts_as_long_as_its_piece():
     tokens = hidden_tokens_per_die(flops_per_s=1.8e15, bandwidth_bytes_per_s=4e12, element_bytes=2)
-    step = weight_round(
+    step = stream_round(
         GemmShape(num_tokens=round(8 * tokens), in_features=4096, out_features=16384),
         8,
         flops_per_s=1.8e15,
@@ -246,3 +244,56 @@ def test_with_few_tokens_inputs_stream_cheaper_than_weights():
     assert by_mode[StreamMode.WEIGHTS] == pytest.approx(1.2e9, rel=0.01)
     assert by_mode[StreamMode.INPUTS] == pytest.approx(50e6, rel=0.01)
     assert by_mode[StreamMode.OUTPUTS] == 2048 * 49152 * 4
+
+
+@pytest.mark.parametrize("gemm_pass", GemmPass)
+@pytest.mark.parametrize("mode", StreamMode)
+def test_memory_traffic_counts_every_block_of_a_round(mode: StreamMode, gemm_pass: GemmPass):
+    """By hand for M = 8, K = 12, n = 20 on 4 dies: elements read, written and accumulated."""
+    small = GemmShape(num_tokens=8, in_features=12, out_features=20)
+    x, w, o = (24.0, 60.0, 10.0) if mode is not StreamMode.OUTPUTS else (6.0, 60.0, 40.0)
+    streamed, rest = {
+        ("ws", "forward"): (2 * 2 * w, 2 * x + 2 * o),
+        ("ws", "dgrad"): (2 * 2 * w, 2 * o + 8 * x),
+        ("ws", "wgrad"): (16 * w, 2 * x + 2 * o),
+        ("is", "forward"): (2 * 2 * x, 2 * w + 2 * o),
+        ("is", "dgrad"): (16 * x, 2 * w + 2 * o),
+        ("is", "wgrad"): (2 * 2 * x, 2 * o + 8 * w),
+        ("os", "forward"): (16 * o, 2 * x + 2 * w),
+        ("os", "dgrad"): (2 * 2 * o, 2 * w + 2 * x),
+        ("os", "wgrad"): (2 * 2 * o, 2 * x + 8 * w),
+    }[mode.value, gemm_pass.value]
+    for piece_through_sram, expected in ((False, streamed + rest), (True, rest)):
+        found = round_dram_bytes(
+            small,
+            4,
+            element_bytes=2,
+            piece_through_sram=piece_through_sram,
+            mode=mode,
+            gemm_pass=gemm_pass,
+        )
+        assert found == expected
+
+
+def test_a_round_of_inputs_has_their_bytes_and_the_same_product():
+    ffn = GemmShape(num_tokens=2048, in_features=12288, out_features=49152)
+    weights, inputs, gradients = (
+        stream_round(
+            ffn,
+            8,
+            flops_per_s=1.8e15,
+            bandwidth_bytes_per_s=4e12,
+            latency_s=200e-9,
+            element_bytes=2,
+            mode=mode,
+            gemm_pass=gemm_pass,
+        )
+        for mode, gemm_pass in (
+            (StreamMode.WEIGHTS, GemmPass.FORWARD),
+            (StreamMode.INPUTS, GemmPass.FORWARD),
+            (StreamMode.WEIGHTS, GemmPass.WEIGHT_GRADIENT),
+        )
+    )
+    assert weights.compute_s == inputs.compute_s
+    assert weights.piece_bytes == 24 * inputs.piece_bytes
+    assert gradients.piece_bytes == 2 * weights.piece_bytes  # accumulators of four bytes

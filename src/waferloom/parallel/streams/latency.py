@@ -18,8 +18,17 @@ Source:
 
 from dataclasses import dataclass
 
-from waferloom.parallel.streams.base import StreamTraits
-from waferloom.parallel.streams.modes import GemmShape
+from waferloom.parallel.streams.base import Movement, StreamTraits
+from waferloom.parallel.streams.modes import (
+    RESIDENT,
+    RESULTS,
+    STREAMED,
+    GemmPass,
+    GemmShape,
+    Operand,
+    StreamMode,
+    streamed_bytes,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,60 +125,98 @@ def rounds_s(step: StreamRound, traits: StreamTraits) -> float:
 
 
 def gather_s(step: StreamRound, traits: StreamTraits) -> float:
-    """Return the time of the sends alone, without barriers.
+    """Return how long the sends alone take at most, cut-through and without barriers.
 
-    Latencies of dependent hops, and one piece after another on the busiest link; for small pieces,
-    as in decoding, this is what counts.
+    Latencies of dependent hops, then one piece after another on the busiest link; for small pieces,
+    as in decoding, this is what counts. Lines and rings take this time, in a grid the two partly
+    overlap.
     """
     return traits.chain_hops * step.latency_s + traits.serial_pieces * step.piece_s
 
 
-def weight_round(
+def stream_round(
     shape: GemmShape,
     num_positions: int,
     *,
     flops_per_s: float,
-    element_bytes: float,
     bandwidth_bytes_per_s: float,
     latency_s: float,
+    element_bytes: float,
+    accumulator_bytes: float = 4.0,
+    mode: StreamMode = StreamMode.WEIGHTS,
+    gemm_pass: GemmPass = GemmPass.FORWARD,
 ) -> StreamRound:
-    """Return the round of a GEMM whose weights stream, compute roof only.
+    """Return the round of a streamed GEMM, compute roof only.
 
     Args:
         shape: Of the whole group.
         num_positions: Dies of the group.
         flops_per_s: That a die really reaches, peak times efficiency.
-        element_bytes: Of a weight.
         bandwidth_bytes_per_s: Of a link, one direction.
         latency_s: Of one hop.
+        element_bytes: Of an element of a gathered operand.
+        accumulator_bytes: Of an element of an accumulator.
+        mode: What streams.
+        gemm_pass: In which product.
     """
-    n = num_positions
     return StreamRound(
-        num_positions=n,
-        compute_s=shape.flops / n**2 / flops_per_s,
-        piece_bytes=shape.in_features * shape.out_features * element_bytes / n,
+        num_positions=num_positions,
+        compute_s=shape.flops / num_positions**2 / flops_per_s,
+        piece_bytes=streamed_bytes(
+            shape,
+            mode,
+            gemm_pass,
+            element_bytes=element_bytes,
+            accumulator_bytes=accumulator_bytes,
+        )
+        / num_positions,
         bandwidth_bytes_per_s=bandwidth_bytes_per_s,
         latency_s=latency_s,
     )
 
 
-def weight_round_dram_bytes(
+def round_dram_bytes(
     shape: GemmShape,
     num_positions: int,
     *,
     element_bytes: float,
+    accumulator_bytes: float = 4.0,
     piece_through_sram: bool,
+    mode: StreamMode = StreamMode.WEIGHTS,
+    gemm_pass: GemmPass = GemmPass.FORWARD,
 ) -> float:
-    """Return what a round of streamed weights moves through a die's memory, nothing being reused.
+    """Return what a round moves through a die's memory, nothing being reused across rounds.
 
-    The resident rows of the input are read, the block of the output is written, and the piece is
-    written when it arrives and read when it is used, unless it is cut into tiles that stay in SRAM.
+    - Operands that do not stream are read; a result that is another block in every round is
+      written, one that stays and is added to is read and written as an accumulator.
+    - A piece is written when it arrives and read when it is used and passed on. An accumulator on
+      its way is written, read and written by the product, and read when it leaves. Neither touches
+      memory if pieces are cut into tiles that stay in SRAM.
+
+    Args:
+        shape: Of the whole group.
+        num_positions: Dies of the group.
+        element_bytes: Of an element of any operand, and of a finished result.
+        accumulator_bytes: Of an element of an accumulator.
+        piece_through_sram: Whether pieces stay out of memory.
+        mode: What streams.
+        gemm_pass: In which product.
     """
-    n = num_positions
-    tokens = shape.num_tokens / n
-    columns = shape.out_features / n
-    through_dram = 0.0 if piece_through_sram else 2.0 * shape.in_features * columns
-    return (tokens * shape.in_features + through_dram + tokens * columns) * element_bytes
+    streamed = STREAMED[mode, gemm_pass]
+    total = 0.0
+    for operand in Operand:
+        elements = shape.elements(operand) / num_positions
+        if operand not in (streamed.operand, RESIDENT[mode]):
+            elements /= num_positions  # the block that this round's product has of it
+        if operand is streamed.operand:
+            is_read = streamed.movement is Movement.GATHER
+            moved = 2 * element_bytes if is_read else 4 * accumulator_bytes
+            total += 0.0 if piece_through_sram else elements * moved
+        elif operand is RESULTS[gemm_pass] and operand is RESIDENT[mode]:
+            total += elements * 2 * accumulator_bytes
+        else:
+            total += elements * element_bytes
+    return total
 
 
 def hidden_tokens_per_die(

@@ -14,7 +14,7 @@ row block `I_d` or column block `I_{:,d}`, and so on; `j` is the piece that visi
                               wgrad    dW_d += I_{j,d}^T dO_j          gather of dO, the same one
 
 Weights, gradients and activations stay divided; only pieces in transit are extra. The backward
-passes are our design, see `base`; the forward modes follow TEMP, arXiv 2512.14256, section IV.
+passes are our design; the forward modes follow TEMP, arXiv 2512.14256, section IV.
 """
 
 from collections.abc import Mapping
@@ -129,6 +129,20 @@ STREAMED: Final[Mapping[tuple[StreamMode, GemmPass], StreamedOperand]] = {
 }
 """What streams in every mode and pass. The two gathers of `OUTPUTS` are one: both gradients are
 computed from the piece that visits."""
+
+RESIDENT: Final[Mapping[StreamMode, Operand]] = {
+    StreamMode.WEIGHTS: Operand.INPUT,
+    StreamMode.INPUTS: Operand.WEIGHT,
+    StreamMode.OUTPUTS: Operand.WEIGHT,
+}
+"""The operand (or its gradient) of which a position uses the same block in every round."""
+
+RESULTS: Final[Mapping[GemmPass, Operand]] = {
+    GemmPass.FORWARD: Operand.OUTPUT,
+    GemmPass.INPUT_GRADIENT: Operand.INPUT,
+    GemmPass.WEIGHT_GRADIENT: Operand.WEIGHT,
+}
+"""What a product makes: the output, or a gradient of the operand's shape."""
 
 LAYOUTS: Final[Mapping[StreamMode, StreamLayout]] = {
     StreamMode.WEIGHTS: StreamLayout(input=Divided.TOKENS, output=Divided.TOKENS),
