@@ -42,6 +42,7 @@ from waferloom.parallel.streams.modes import STREAMED, GemmPass, Operand, Stream
 
 LINK = LinkSpec(bandwidth_bytes_per_s=4e12, latency_s=200e-9, energy_j_per_byte=4e-11)
 PIECE_BYTES = 3e6
+SIZES = [pytest.param(n, marks=[pytest.mark.slow] if n > 20 else []) for n in range(2, 65)]
 BLOCKS = [(rows, cols) for rows in range(1, 9) for cols in range(1, 9) if rows * cols > 1]
 
 
@@ -313,7 +314,7 @@ def test_every_mode_of_every_schedule_is_the_dense_product_and_its_gradients(
         assert (streamed == dense).all()
 
 
-@pytest.mark.parametrize("n", range(2, 65))
+@pytest.mark.parametrize("n", SIZES)
 def test_a_line_of_any_length_is_the_dense_product_and_its_gradients_in_every_mode(n: int):
     for mode in StreamMode:
         for streamed, dense in streamed_gemm("line", n, mode, np.random.default_rng(n)):
@@ -321,7 +322,7 @@ def test_a_line_of_any_length_is_the_dense_product_and_its_gradients_in_every_mo
 
 
 @pytest.mark.parametrize("name", [name for name in STREAMS if name != "line"])
-@pytest.mark.parametrize("n", range(2, 65))
+@pytest.mark.parametrize("n", SIZES)
 def test_for_every_number_of_positions_the_stream_is_the_dense_product_and_its_gradients(
     name: str, n: int
 ):

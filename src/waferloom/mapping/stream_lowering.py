@@ -139,11 +139,18 @@ def lower_stream(
     if history.faults:
         msg = f"the schedule cannot be run: {'; '.join(history.faults[:3])}"
         raise ValueError(msg)
+    buffers = _buffers(gather, history, reuse=reuse)
+    slots = StreamSlots(
+        num_positions=table.num_positions,
+        num_parts=table.num_parts,
+        num_transient=buffers.num_transient,
+    )
     lowering = _Lowering(
         dies=tuple(int(die) for die in dies),
         gather=gather,
         history=history,
-        buffers=_buffers(gather, history, reuse=reuse),
+        buffers=buffers,
+        slots=slots,
         part_bytes=piece_bytes / table.num_parts,
         has_barriers=barrier_per_round,
     )
@@ -153,7 +160,6 @@ def lower_stream(
         lowering.add_reduce()
     builder = TrafficBuilder(topology) if routing is None else TrafficBuilder(topology, routing)
     lowering.flush(builder)
-    slots = lowering.slots
     if routing is not None:
         return StreamTraffic(traffic=builder.build(slots.num_slots), slots=slots)
     routes = _routes_over_positions(topology, lowering.flows)
@@ -192,18 +198,11 @@ class _Lowering:
     gather: StreamTable
     history: StreamTrace
     buffers: _Buffers
+    slots: StreamSlots
     part_bytes: float
     has_barriers: bool
     flows: list[_Flow] = field(default_factory=list[_Flow])
     last_sent: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
-
-    @property
-    def slots(self) -> StreamSlots:
-        return StreamSlots(
-            num_positions=self.gather.num_positions,
-            num_parts=self.gather.num_parts,
-            num_transient=self.buffers.num_transient,
-        )
 
     def add_gather(self) -> None:
         """A copy depends on the one it was made from, and on the last use of its buffer."""

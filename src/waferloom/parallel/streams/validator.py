@@ -15,7 +15,9 @@ def everything(position: int, piece: int, part: int) -> bool:
     return True
 
 
-def faults_of(table: StreamTable, needed: Needed = everything) -> tuple[str, ...]:
+def faults_of(
+    table: StreamTable, needed: Needed = everything, promised: StreamTraits | None = None
+) -> tuple[str, ...]:
     """Return one sentence per rule that a schedule breaks, gather or reduce.
 
     - there are as many rounds as positions, and none of them uses two pieces at a position;
@@ -23,11 +25,13 @@ def faults_of(table: StreamTable, needed: Needed = everything) -> tuple[str, ...
     - nothing is used or sent before it has arrived;
     - every copy that arrives is used or passed on;
     - no directed link carries more than one whole piece in a round;
-    - nothing is sent in the last round (of a gather).
+    - nothing is sent in the last round (of a gather);
+    - no send is longer and no position holds more than promised.
 
     Args:
         table: The schedule.
         needed: Which (position, piece, part) take part, for masked products.
+        promised: Longest send and buffers; without it, both are free.
     """
     gather = table if table.movement is Movement.GATHER else table.reversed()
     history = trace(gather)
@@ -37,6 +41,7 @@ def faults_of(table: StreamTable, needed: Needed = everything) -> tuple[str, ...
         *_use_faults(gather, needed),
         *_copy_faults(gather, history),
         *_link_faults(gather),
+        *([] if promised is None else _promise_faults(gather, promised)),
     )
 
 
@@ -120,6 +125,21 @@ def _link_faults(table: StreamTable) -> list[str]:
         f"round {t}: {num_parts / table.num_parts:g} pieces from position {a} to {b}"
         for (t, a, b), num_parts in _link_loads(table).items()
         if num_parts > table.num_parts
+    ]
+
+
+def _promise_faults(table: StreamTable, promised: StreamTraits) -> list[str]:
+    lengths = ((send, len(table.route(send.source, send.destination)) - 1) for send in table.sends)
+    return [
+        f"round {send.round}: {hops} hops from position {send.source} to {send.destination}, "
+        f"not {promised.max_hops}"
+        for send, hops in lengths
+        if hops > promised.max_hops
+    ] + [
+        f"round {t}: position {d} holds {visiting + arriving:g} pieces in transit, "
+        f"not {promised.transient_pieces:g}"
+        for (t, d), (visiting, arriving) in held_pieces(table).items()
+        if visiting + arriving > promised.transient_pieces
     ]
 
 
