@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from waferloom.hardware import read_defects, system, with_defects
     from waferloom.mapping.plan import Plan, load_plan
     from waferloom.mapping.scenario import Scenario
+    from waferloom.parallel.software import CollectiveLibrary, Software
     from waferloom.parallel.strategy import (
         OverlapPolicy,
         ParallelDegrees,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from waferloom.workload.library import model
 
 __all__ = [
+    "CollectiveLibrary",
     "Inference",
     "OverlapPolicy",
     "ParallelDegrees",
@@ -48,6 +50,7 @@ __all__ = [
     "RoutingError",
     "Scenario",
     "ScheduleName",
+    "Software",
     "Solution",
     "SolverError",
     "SpecError",
@@ -73,6 +76,7 @@ _HOME: Final = {
     **dict.fromkeys(("read_defects", "system", "with_defects"), "hardware"),
     **dict.fromkeys(("Plan", "load_plan"), "mapping.plan"),
     "Scenario": "mapping.scenario",
+    **dict.fromkeys(("CollectiveLibrary", "Software"), "parallel.software"),
     **dict.fromkeys(
         ("OverlapPolicy", "ParallelDegrees", "Recompute", "ScheduleName", "Strategy"),
         "parallel.strategy",
@@ -85,7 +89,7 @@ _HOME: Final = {
     **dict.fromkeys(("Inference", "Precision", "Training"), "workload.job"),
     "model": "workload.library",
 }
-"""Where each public name lives; nothing is imported before it is asked for, so `--help` is quick."""
+"""Where each public name lives; nothing is imported before it is asked for: `--help` is quick."""
 
 
 def __getattr__(name: str) -> object:

@@ -13,16 +13,20 @@ from random_scenarios import (
     random_job,
     random_option,
     random_overlap,
+    random_software,
     system_named,
 )
 
 from waferloom.bounds.records import Bound, BoundName, gap, tightest
 from waferloom.bounds.traffic import common_parameters, traffic_bounds
 from waferloom.bounds.work import rates, work_bounds
-from waferloom.hardware import Resource, scaled, system
+from waferloom.hardware import Resource, scaled, system, with_defects
+from waferloom.hardware.spec import DefectMap, SystemSpec
 from waferloom.mapping.placements import PLACEMENTS
 from waferloom.mapping.scenario import Scenario
-from waferloom.simulate.step import Setting, step_report
+from waferloom.parallel.strategy import ParallelDegrees, Strategy
+from waferloom.search.planner import make_plan
+from waferloom.simulate.step import Setting, simulate_plan, step_report
 from waferloom.workload.flops import training_flops_per_token
 from waferloom.workload.job import Training
 from waferloom.workload.library import model
@@ -36,7 +40,8 @@ def test_no_simulated_step_beats_a_bound(seed: int) -> None:
     name = str(rng.choice(SYSTEMS))
     scenario = Scenario(job=random_job(rng), system=system_named(name))
     network = network_named(name)
-    bounds = (*work_bounds(scenario), *traffic_bounds(scenario))
+    software = random_software(rng)
+    bounds = (*work_bounds(scenario, software), *traffic_bounds(scenario))
     degrees = random_degrees(rng, scenario.job, network.num_dies)
     option = random_option(rng)
     if degrees.pp * option.num_model_chunks > scenario.job.model.num_layers:
@@ -44,7 +49,7 @@ def test_no_simulated_step_beats_a_bound(seed: int) -> None:
     report = step_report(
         Setting(
             scenario=scenario,
-            strategy=option.strategy(degrees, random_overlap(rng)),
+            strategy=option.strategy(degrees, random_overlap(rng), software),
             network=network,
             layout=network.layout(str(rng.choice(list(PLACEMENTS))), degrees),
         )
@@ -126,3 +131,46 @@ def test_the_tightest_bound_is_the_largest_and_the_gap_is_relative_to_it() -> No
     )
     assert tightest(bounds).name is BoundName.DRAM
     assert gap(3.3, bounds) == pytest.approx(0.1)
+
+
+def damaged(name: str, **defects: object) -> SystemSpec:
+    return with_defects(system(name), DefectMap.model_validate(defects))
+
+
+def test_a_die_that_lost_nearly_all_its_cores_is_not_bounded_by_less_than_the_one_it_keeps() -> (
+    None
+):
+    spec = damaged("tpu-v5e:4x4", dead_core_fraction=0.95)  # 4 cores each: one lives
+    scenario = Scenario(job=scenario_on("temp-6x8").job, system=spec)
+    whole = rates(Scenario(job=scenario.job, system=system("tpu-v5e:4x4")))
+    assert rates(scenario).matmul_flops_per_s == pytest.approx(whole.matmul_flops_per_s / 4)
+    report = simulate_plan(
+        make_plan(scenario, Strategy(degrees=ParallelDegrees(dp=8, tp=2)), "sequential")
+    )
+    for bound in work_bounds(scenario):
+        assert report.step_s >= bound.step_s
+
+
+def test_a_cut_with_most_live_dies_on_one_side_counts_what_that_side_holds() -> None:
+    left = [[row, col] for row in range(6) for col in range(3)]
+    job = scenario_on("temp-6x8", "gpt3-504b").job  # 1 TB of weights
+    spec = damaged("temp-6x8", dead_dies=left)  # 6 live dies of 72 GB on the left, 24 on the right
+    bisection = traffic_bounds(Scenario(job=job, system=spec))[1]
+    assert bisection.step_s == 0
+    assert "nothing has to move" in bisection.reason
+
+
+def test_a_middle_that_nothing_can_cross_bounds_no_plan() -> None:
+    middle = [[[row, 3], [row, 4]] for row in range(6)]
+    spec = damaged("temp-6x8", dead_links=middle)
+    bounds = traffic_bounds(Scenario(job=scenario_on("temp-6x8", "megatron-1t").job, system=spec))
+    assert all(np.isfinite(bound.step_s) for bound in bounds)
+
+
+def test_dies_without_links_are_bounded_by_no_traffic() -> None:
+    alone = [[row, col] for row in range(6) for col in range(8) if (row + col) % 2]
+    spec = damaged("temp-6x8", dead_dies=alone)
+    scenario = Scenario(job=scenario_on("temp-6x8", "gpt3-175b").job, system=spec)
+    injection, bisection = traffic_bounds(scenario)
+    assert injection.step_s == bisection.step_s == 0
+    assert "no link" in injection.reason

@@ -146,6 +146,12 @@ MISTAKES = {
     "price without tokens": (("plan", "llama2-7b", "--price-per-kwh", "1"), 2, "--tokens"),
     "no data": (("validate", "operators", "--data", "/no/such/folder"), 2, "/no/such/folder"),
     "negative alternatives": (("plan", "llama2-7b", "--alternatives", "-1"), 2, "at least 0"),
+    "unknown stack": (("plan", "llama2-7b", "--stack", "megascal"), 2, "did you mean megascale"),
+    "no chunks": (
+        ("simulate", "llama2-7b", "--schedule", "interleaved", "--model-chunks", "0"),
+        2,
+        "num_model_chunks must be at least 1, found 0",
+    ),
     "format without peak": (("plan", "llama2-7b", "--precision", "tf32"), 2, "no matrix peak"),
 }
 
@@ -158,6 +164,17 @@ def test_a_mistake_is_one_message_and_an_exit_code(capsys, here: Path, mistake: 
     assert message in err
     assert "Traceback" not in err
     assert out == ""
+
+
+def test_a_saved_plan_is_found_in_its_folder_and_takes_no_other_layout(capsys, here: Path) -> None:
+    call(capsys, "simulate", "llama3-8b", *SMALL, "--zero", "3", "--out", "mine")
+    code, out, _ = call(capsys, "simulate", "mine", "--json")
+    assert json.loads(out)["plan"]["strategy"]["zero"] == 3
+    for ignored in (("--tensor-parallel", "4"), ("--system", "dgx-h100"), ("--seq-len", "8192")):
+        code, out, err = call(capsys, "simulate", "mine/plan.json", *ignored)
+        assert code == 2
+        assert f"{ignored[0]} would change nothing" in err
+        assert out == ""
 
 
 def test_mistakes_in_a_model_file_are_one_message(capsys, here: Path) -> None:
@@ -205,3 +222,16 @@ def test_output_that_cannot_be_written_is_one_message(capsys, here: Path) -> Non
     code, _, err = call(capsys, "plan", "llama2-7b", *SMALL, "--out", "taken")
     assert code == 2
     assert "cannot write to" in err
+
+
+def test_a_training_stack_costs_time_and_is_kept_in_the_plan(capsys, here: Path) -> None:
+    layout = ("simulate", "llama3-8b", *SMALL, "--system", "dgx-h100:1", "--data-parallel", "8")
+    code, ideal, _ = call(capsys, *layout, "--zero", "3", "--json")
+    assert code == 0
+    code, real, _ = call(
+        capsys, *layout, "--zero", "3", "--stack", "torchtitan", "--out", "real", "--json"
+    )
+    assert code == 0
+    assert json.loads(real)["report"]["step_s"] > json.loads(ideal)["report"]["step_s"]
+    code, again, _ = call(capsys, "simulate", "real/plan.json", "--json")
+    assert json.loads(again)["report"]["step_s"] == json.loads(real)["report"]["step_s"]

@@ -71,6 +71,7 @@ def test_lists_of_dies_stay_on_one_line() -> None:
         ({"die_of_rank": [0] * 16}, "puts two ranks on one die"),
         ({"die_of_rank": [*range(15), 99]}, r"dead or do not exist: \[99\]"),
         ({"stages": []}, "stages must hold each of the 32 layers once"),
+        ({"routing": "yx"}, "routing must be 'xy', found 'yx'"),
         ({"strategy": {"zero": 7}}, "not a valid plan"),
         ({"surprise": 1}, "surprise"),
     ],
@@ -79,6 +80,15 @@ def test_a_wrong_plan_is_one_message(change: dict[str, object], message: str) ->
     data = json.loads(some_plan().to_json())
     with pytest.raises(PlanError, match=message):
         plan_from_json(json.dumps(data | change))
+
+
+def test_a_division_of_layers_that_would_not_be_simulated_is_refused() -> None:
+    data = json.loads(some_plan().to_json())
+    first, last = data["stages"]
+    first |= {"chunks": [[0, 17]], "num_dense": 17}
+    last |= {"chunks": [[17, 15]], "num_dense": 15}
+    with pytest.raises(PlanError, match="stages must be as the strategy divides the layers"):
+        plan_from_json(json.dumps(data))
 
 
 def test_text_that_is_no_json_is_one_message(tmp_path) -> None:

@@ -11,7 +11,7 @@ from network_systems import EVERY_SYSTEM, mesh, switched, torus
 
 from waferloom.errors import RoutingError
 from waferloom.hardware.spec import DefectMap
-from waferloom.network.routing import ROUTING
+from waferloom.network.routing import ROUTING, link_bytes
 from waferloom.network.routing.turn_models import WEST_FIRST, TurnModelRouting
 from waferloom.network.topology import LinkKind, Port, Topology, build_topology, components
 
@@ -187,6 +187,42 @@ def test_devices_of_one_node_meet_at_its_switch_and_others_at_the_fabric():
     routes = ROUTING["xy"].routes(topology, np.array([0, 0]), np.array([3, 4]))
     assert topology.kind_L[routes.links(0)].tolist() == [LinkKind.SCALE_UP] * 2
     assert topology.kind_L[routes.links(1)].tolist() == [LinkKind.SCALE_OUT] * 2
+
+
+@pytest.mark.parametrize("policy", ROUTING)
+@pytest.mark.parametrize("name", EVERY_SYSTEM)
+def test_link_bytes_are_those_of_the_stored_routes(name: str, policy: str):
+    topology = build_topology(EVERY_SYSTEM[name])
+    if policy == "switched" and topology.has_lattice:
+        return
+    source, destination = all_pairs(topology)
+    size_bytes = np.random.default_rng(5).integers(1, 1000, source.size).astype(float)
+    routes = ROUTING[policy].routes(topology, source, destination)
+    expected = np.bincount(
+        routes.link_H, size_bytes.repeat(routes.hops_F), minlength=topology.num_links
+    )
+    found = link_bytes(topology, ROUTING[policy], source, destination, size_bytes)
+    assert found.tolist() == expected.tolist()
+
+
+def test_fault_aware_routes_are_xy_where_that_is_whole():
+    defects = DefectMap(dead_dies=((1, 1),), dead_links=(((0, 3), (0, 4)),))
+    whole, damaged = build_topology(mesh(5, 6)), build_topology(mesh(5, 6, defects))
+    live_links = set(zip(damaged.source_L.tolist(), damaged.destination_L.tolist(), strict=True))
+    source, destination = all_pairs(damaged)
+    xy = ROUTING["xy"].routes(whole, source, destination)
+    found = ROUTING["fault_aware"].routes(damaged, source, destination)
+    num_broken = 0
+    for flow in range(source.size):
+        links = xy.links(flow)
+        ends = zip(whole.source_L[links].tolist(), whole.destination_L[links].tolist(), strict=True)
+        hops = list(ends)
+        if set(hops) <= live_links:
+            links = found.links(flow)
+            assert damaged.source_L[links].tolist() == [a for a, _ in hops]
+        else:
+            num_broken += 1
+    assert 0 < num_broken < source.size / 3
 
 
 def test_latency_is_summed_along_the_route():

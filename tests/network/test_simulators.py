@@ -13,6 +13,7 @@ from waferloom.network.profile import algorithms_for, collective_traffic
 from waferloom.network.simulators import SIMULATORS, Switching
 from waferloom.network.simulators import _fluid_reference as fluid_reference
 from waferloom.network.simulators import _queue_reference as queue_reference
+from waferloom.network.simulators.fluid import FluidModel
 from waferloom.network.simulators.packet import PacketModel
 from waferloom.network.simulators.queue import QueueModel
 from waferloom.network.topology import Topology, build_topology, largest_component
@@ -51,6 +52,29 @@ def test_fluid_arrivals_equal_exact_fractions(case: tuple[Topology, Traffic]):
     expected = [float(time) for time in fluid_reference.arrivals(topology, traffic)]
     found = SIMULATORS["fluid"].run(topology, traffic).finish_s_F
     assert found == pytest.approx(expected, rel=1e-9, abs=1e-18)
+
+
+@given(traffics(max_flows=30), st.sampled_from([1e-3, 0.1]))
+def test_a_coarse_resolution_is_never_below_the_bound(
+    case: tuple[Topology, Traffic], resolution: float
+):
+    topology, traffic = case
+    coarse = FluidModel(resolution=resolution).run(topology, traffic)
+    bound = SIMULATORS["bound"].run(topology, traffic)
+    assert (coarse.finish_s_F >= bound.finish_s_F * (1 - 1e-9)).all()
+    assert coarse.duration_s >= bound.duration_s * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("resolution", [1e-3, 1e-2])
+def test_a_coarse_resolution_is_late_by_little(resolution: float):
+    topology = TOPOLOGIES["mesh 4x5"]
+    dies = np.arange(20)[None, :]
+    traffic = collective_traffic(topology, dies, CollectiveKind.ALL_TO_ALL, 20e6)
+    sizes = traffic.size_bytes_F * np.random.default_rng(0).uniform(0.5, 1.5, traffic.num_flows)
+    uneven = replace(traffic, size_bytes_F=sizes)
+    exact = SIMULATORS["fluid"].run(topology, uneven).duration_s
+    coarse = FluidModel(resolution=resolution).run(topology, uneven).duration_s
+    assert exact * (1 - 1e-9) <= coarse <= exact * (1 + 3 * resolution)
 
 
 @given(traffics(), st.sampled_from([0.0, 10e-9]), st.sampled_from(Switching))

@@ -127,3 +127,16 @@ def test_one_die_holds_every_parameter(name: str):
     for graph in (embedding_graph(job.model), head_graph(job.model)):
         total += layer_state(graph, shard, Recompute.NONE).parameters
     assert total == count_parameters(job.model).total - job.model.extra_parameters
+
+
+def test_every_context_rank_expands_the_latents_of_the_whole_sequence() -> None:
+    job = Training(model("deepseek-v2-lite"), global_batch_size=2, seq_len=4096)
+    (kv_up,) = (each for each in layer_graph(job.model).operators if each.name == "kv_up")
+    (kv_down,) = (each for each in layer_graph(job.model).operators if each.name == "kv_down")
+    shard = shard_of(job, Strategy(degrees=ParallelDegrees(cp=4), micro_batch_size=2))
+    forward = next(iter(calls(kv_up, shard)))
+    assert isinstance(forward, MatmulCall)
+    assert forward.m == 2 * 4096
+    own = next(iter(calls(kv_down, shard)))
+    assert isinstance(own, MatmulCall)
+    assert own.m == 2 * 1024

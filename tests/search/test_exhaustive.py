@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from waferloom.bounds.records import BoundName
 from waferloom.errors import SolverError, SpecError
-from waferloom.hardware import system
-from waferloom.hardware.spec import MeshSpec, SystemSpec
+from waferloom.hardware import system, with_defects
+from waferloom.hardware.spec import DefectMap, MeshSpec, SystemSpec
 from waferloom.mapping.layout import network_of
 from waferloom.mapping.scenario import Scenario
 from waferloom.parallel.strategy import ParallelDegrees, ScheduleName
@@ -204,3 +204,14 @@ def test_ones_own_layout_stays_inside_nodes_by_default() -> None:
     chosen = make_plan(scenario, strategy)
     assert chosen.placement == "sequential"
     assert chosen.die_of_rank == tuple(range(16))
+
+
+def test_dies_that_have_no_link_left_are_planned_one_at_a_time() -> None:
+    alone = [[row, col] for row in range(6) for col in range(8) if (row + col) % 2]
+    wafer = with_defects(system("temp-6x8"), DefectMap.model_validate({"dead_dies": alone}))
+    for name, fits in (("gpt2", True), ("gpt3-175b", False)):
+        job = Training(model(name), global_batch_size=8, seq_len=1024)
+        solution = plan(job, wafer)
+        assert solution.plan.strategy.degrees.num_ranks == 1
+        assert solution.report.is_feasible == fits
+        assert solution.gap >= 0

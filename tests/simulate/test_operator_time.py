@@ -179,7 +179,9 @@ def test_dead_cores_never_help(m: int, n: int, k: int, fraction: float) -> None:
     whole = matmul_cost(DIES[1], m=m, n=n, k=k)
     broken_die = die_parameters(WAFER_DIE, "fp16", dead_core_fraction=fraction)
     broken = matmul_cost(broken_die, m=m, n=n, k=k)
-    assert broken.compute_s >= whole.compute_s
+    # the tiling is chosen for compute and NoC together, so either alone may fall
+    assert max(broken.compute_s, broken.noc_s) >= max(whole.compute_s, whole.noc_s)
+    assert broken.duration_s >= whole.duration_s
     assert broken.dram_bytes >= whole.dram_bytes
 
 

@@ -29,10 +29,11 @@ from waferloom.parallel.strategy import (
     ScheduleName,
     Strategy,
 )
-from waferloom.simulate.records import StepReport, TimePart
+from waferloom.simulate.records import EnergyPart, StepReport, TimePart
 from waferloom.simulate.step import Setting, die_of, step_report
 from waferloom.workload.job import Training
 from waferloom.workload.library import model
+from waferloom.workload.parameters import count_parameters
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -226,3 +227,15 @@ def test_the_slowest_of_many_is_a_few_deviations_behind():
         drawn = rng.normal(1.0, 0.01, size=(300, num_ranks)).max(axis=1).mean()
         assert software.slowest_of(num_ranks) == pytest.approx(drawn, abs=0.007)
         assert software.slowest_of(num_ranks) > drawn
+
+
+def test_energy_counts_the_update_and_what_crosses_a_die():
+    spec, strategy = system("watos-config3"), Strategy(degrees=ParallelDegrees(dp=8))
+    job = Training(model("llama2-7b"), global_batch_size=8, seq_len=1024)
+    richer = replace(job, precision=replace(job.precision, optimizer_bytes=12.0))
+    report, more = score(spec, job, strategy), score(spec, richer, strategy)
+    # four bytes more per parameter and replica, read and written
+    moved = 2 * 4 * count_parameters(job.model).total * strategy.degrees.dp
+    more_j = more.energy_j[EnergyPart.DRAM] - report.energy_j[EnergyPart.DRAM]
+    assert more_j == pytest.approx(moved * spec.die.memory.energy_j_per_byte, rel=1e-6)
+    assert report.energy_j[EnergyPart.NOC] > 0  # its file states an energy per bit inside a die

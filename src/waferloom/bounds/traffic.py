@@ -6,6 +6,9 @@ least once forward and its gradient once backward. The cheaper of the two is a l
 argument over the two halves of the system bounds what crosses the middle.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
 from waferloom.bounds.records import Bound, BoundName
@@ -31,13 +34,19 @@ def traffic_bounds(scenario: Scenario) -> tuple[Bound, ...]:
             state_bytes_per_s=float(np.sum(die_bytes_per_s)),
             weight_bytes_per_s=float(np.max(die_bytes_per_s)),
         ),
-        _bound(
-            scenario,
-            BoundName.BISECTION,
-            holder="half of the system",
-            num_dies=-(-scenario.system.num_live_dies // 2),
-            state_bytes_per_s=2 * _middle_bytes_per_s(topology),
-            weight_bytes_per_s=_middle_bytes_per_s(topology),
+        max(
+            (
+                _bound(
+                    scenario,
+                    BoundName.BISECTION,
+                    holder="half of the system",
+                    num_dies=cut.num_dies,
+                    state_bytes_per_s=2 * cut.bytes_per_s,
+                    weight_bytes_per_s=cut.bytes_per_s,
+                )
+                for cut in _middle_cuts(topology)
+            ),
+            key=lambda bound: bound.step_s,
         ),
     )
 
@@ -63,6 +72,14 @@ def _bound(
             reason=f"{holder} can hold all {held} of weights, so nothing has to move",
         )
     missing = weights - room
+    if state_bytes_per_s == 0:
+        return Bound(
+            name=name,
+            step_s=0.0,
+            scope="any plan",
+            reason=f"{holder} lacks {format_quantity(missing, Dimension.BYTES)} of weights, and no "
+            "link could bring them: no plan fits",
+        )
     hidden = 2 * job.tokens_per_step * job.model.hidden_size * job.precision.activation_bytes
     return Bound(
         name=name,
@@ -86,22 +103,42 @@ def common_parameters(scenario: Scenario) -> int:
     return count.total - routed - count.embedding
 
 
-def _middle_bytes_per_s(topology: Topology) -> float:
-    """Return what can cross the middle in one direction: the narrowest of the even cuts we know.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cut:
+    """A division of the dies in two.
 
-    On a grid: between the two middle columns, or rows. Behind switches: what half of the dies
-    inject.
+    Attributes:
+        num_dies: Live dies of the larger side: defects may leave the sides unequal.
+        bytes_per_s: What can cross, one direction.
+    """
+
+    num_dies: int
+    bytes_per_s: float
+
+
+def _middle_cuts(topology: Topology) -> Iterator[_Cut]:
+    """Yield the even cuts we know.
+
+    On a grid: between the two middle columns, and rows. Anywhere: what half of the dies inject. A
+    cut that nothing can cross is left out, since no plan has dies on both of its sides.
     """
     sent_N = np.zeros(topology.num_nodes)
     np.add.at(sent_N, topology.source_L, topology.bandwidth_bytes_per_s_L)
     dies = topology.num_dies
-    cuts = [float(np.sum(np.sort(sent_N[:dies])[dies // 2 :]))]
-    if topology.num_nodes == dies:
-        for coordinate_D in (topology.row_D, topology.col_D):
-            num_places = int(np.max(coordinate_D)) + 1
-            if num_places % 2:
-                continue  # an odd side has no cut into halves
-            is_first_D = coordinate_D < num_places // 2
-            crosses_L = is_first_D[topology.source_L] & ~is_first_D[topology.destination_L]
-            cuts.append(float(np.sum(topology.bandwidth_bytes_per_s_L[crosses_L])))
-    return min(cuts)
+    is_live_D = topology.is_live_D
+    num_live = int(np.count_nonzero(is_live_D))
+    half = -(-num_live // 2)
+    most = float(np.sum(np.sort(sent_N[:dies])[dies - half :]))
+    yield _Cut(num_dies=half, bytes_per_s=most)
+    if topology.num_nodes > dies:
+        return
+    for coordinate_D in (topology.row_D, topology.col_D):
+        num_places = int(np.max(coordinate_D)) + 1
+        if num_places % 2:
+            continue  # an odd side has no cut into halves
+        is_first_D = coordinate_D < num_places // 2
+        crosses_L = is_first_D[topology.source_L] & ~is_first_D[topology.destination_L]
+        crossing = float(np.sum(topology.bandwidth_bytes_per_s_L[crosses_L]))
+        num_first = int(np.count_nonzero(is_live_D & is_first_D))
+        if crossing > 0:
+            yield _Cut(num_dies=max(num_first, num_live - num_first), bytes_per_s=crossing)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from waferloom.bounds.records import Bound, BoundName
 from waferloom.hardware.spec import Dtype
 from waferloom.mapping.scenario import Scenario
+from waferloom.parallel.software import IDEAL, Software
 from waferloom.units import Dimension, format_quantity
 from waferloom.workload.flops import attention_flops_per_pair
 from waferloom.workload.job import AttentionStorage, Training
@@ -41,20 +42,22 @@ class Rates:
     dram_bytes_per_s: float
 
 
-def rates(scenario: Scenario) -> Rates:
-    """Return the sustained rates of the system of a scenario."""
+def rates(scenario: Scenario, software: Software = IDEAL) -> Rates:
+    """Return the sustained rates of the system of a scenario, as its software uses them."""
     system, job = scenario.system, scenario.job
     die, efficiency = system.die, system.die.efficiency
-    live = 1 - system.defects.dead_core_fraction
+    # a live die keeps a core, whatever share of its cores is lost
+    live = max(1 - system.defects.dead_core_fraction, 1 / die.cores.num_cores)
     dies = system.num_live_dies
     peak = dies * live * die.peak_flops_per_s[Dtype(job.precision.compute)]
     matmul = efficiency.matmul * efficiency.sustained_clock
     is_flash = job.attention is AttentionStorage.FLASH
     return Rates(
         matmul_flops_per_s=peak * matmul,
-        attention_forward_flops_per_s=peak * (efficiency.attention_forward if is_flash else matmul),
+        attention_forward_flops_per_s=peak
+        * (efficiency.attention_forward * software.attention_forward if is_flash else matmul),
         attention_backward_flops_per_s=peak
-        * (efficiency.attention_backward if is_flash else matmul),
+        * (efficiency.attention_backward * software.attention_backward if is_flash else matmul),
         vector_flops_per_s=dies * live * die.vector_flops_per_s,
         dram_bytes_per_s=dies * die.memory.bandwidth_bytes_per_s * efficiency.dram,
     )
@@ -68,10 +71,10 @@ class Demand:
     dram_bytes: float
 
 
-def demands(scenario: Scenario) -> Iterator[Demand]:
+def demands(scenario: Scenario, software: Software = IDEAL) -> Iterator[Demand]:
     """Yield the least work of every operator of one step, and of the update."""
     job = scenario.job
-    at = rates(scenario)
+    at = rates(scenario, software)
     model = job.model
     blocks = [(embedding_graph(model), 1), (head_graph(model), 1)]
     blocks += [
@@ -79,17 +82,19 @@ def demands(scenario: Scenario) -> Iterator[Demand]:
     ]
     for graph, count in blocks:
         for operator in graph.operators:
-            for demand in _operator(operator, job, at):
+            for demand in _operator(operator, job, at, software):
                 yield Demand(
                     compute_s=count * demand.compute_s, dram_bytes=count * demand.dram_bytes
                 )
     precision = job.precision
     state_bytes = precision.master_weight_bytes + precision.optimizer_bytes
     moved = precision.gradient_bytes + 2 * state_bytes + precision.weight_bytes
-    yield Demand(compute_s=0.0, dram_bytes=moved * count_parameters(model).total)
+    # parameters outside the operators (router biases) are in published counts, not in the update
+    updated = count_parameters(model).total - model.extra_parameters
+    yield Demand(compute_s=0.0, dram_bytes=moved * updated)
 
 
-def _operator(operator: Operator, job: Training, at: Rates) -> Iterator[Demand]:
+def _operator(operator: Operator, job: Training, at: Rates, software: Software) -> Iterator[Demand]:
     tokens = job.tokens_per_step
     if operator.is_routed and job.model.moe is not None:
         tokens *= job.model.moe.top_k
@@ -112,18 +117,24 @@ def _operator(operator: Operator, job: Training, at: Rates) -> Iterator[Demand]:
             yield Demand(compute_s=flops / at.attention_forward_flops_per_s, dram_bytes=0.0)
             yield Demand(compute_s=2 * flops / at.attention_backward_flops_per_s, dram_bytes=0.0)
         case OperatorKind.VECTOR | OperatorKind.EMBEDDING:
+            moved = tokens * software.vector_traffic
             flops_s = tokens * operator.vector_flops_per_token / at.vector_flops_per_s
-            yield Demand(compute_s=flops_s, dram_bytes=tokens * operator.vector_bytes_per_token)
+            yield Demand(compute_s=flops_s, dram_bytes=moved * operator.vector_bytes_per_token)
             yield Demand(
                 compute_s=2 * flops_s,
-                dram_bytes=tokens * operator.backward_vector_bytes_per_token,
+                dram_bytes=moved * operator.backward_vector_bytes_per_token,
             )
 
 
-def work_bounds(scenario: Scenario) -> tuple[Bound, ...]:
-    """Return the bounds from FLOPs, from memory traffic, and from both operator by operator."""
-    at = rates(scenario)
-    every = list(demands(scenario))
+def work_bounds(scenario: Scenario, software: Software = IDEAL) -> tuple[Bound, ...]:
+    """Return the bounds from FLOPs, from memory traffic, and from both operator by operator.
+
+    Args:
+        scenario: Job and system.
+        software: The stack whose plans are bounded: how fast its kernels are, how much they fuse.
+    """
+    at = rates(scenario, software)
+    every = list(demands(scenario, software))
     compute_s = sum(demand.compute_s for demand in every)
     dram_bytes = sum(demand.dram_bytes for demand in every)
     both_s = sum(max(each.compute_s, each.dram_bytes / at.dram_bytes_per_s) for each in every)

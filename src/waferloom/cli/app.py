@@ -39,7 +39,15 @@ app.command(
 app.command(
     "waferloom.cli.collective:collective",
     name="collective",
-    help="Time a collective on a mesh or a system, and show its hottest links.",
+    help="Time a collective on a mesh or a system, and show its hottest links.\n\n"
+    "Example: `waferloom collective all_reduce --size 64MB --mesh 8x8 --link 100GB/s --latency "
+    "500ns --network all`",
+)
+app.command(
+    "waferloom.cli.traffic:traffic",
+    name="traffic",
+    help="Measure latency against load of synthetic traffic, packet by packet.\n\n"
+    "Example: `waferloom traffic uniform --mesh 8x8 --rate 0.1 --rate 0.4 --plot load.svg`",
 )
 app.command(
     "waferloom.cli.validate:app",

@@ -21,6 +21,7 @@ def collective(
     members: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     on: NetworkOptions = NetworkOptions(),  # noqa: B008 - frozen
     routing: str = "xy",
+    flit: str | None = None,
     plot: Path | None = None,
     as_json: AsJson = False,
 ) -> int:
@@ -38,7 +39,9 @@ def collective(
         members: all, rows, columns, a block such as 2x4, or numbers of dies such as 0-7,12, counted
             row by row. Give the option several times for groups that work at once.
         on: The network.
-        routing: How messages find their way.
+        routing: How messages find their way: xy, yx, o1turn, west_first, odd_even, up_down or
+            fault_aware.
+        flit: Its size in the packet simulator, such as 256B; by default as small as takes seconds.
         plot: Draw the links and their load into this .svg or .png file.
         as_json: Print everything as JSON.
     """
@@ -56,6 +59,10 @@ def collective(
     if size_bytes <= 0:
         msg = f"--size {size} moves nothing; give a size above 0"
         raise SpecError(msg)
+    flit_bytes = None if flit is None else quantity("--flit", flit, Dimension.BYTES)
+    if flit_bytes is not None and flit_bytes <= 0:
+        msg = f"--flit {flit} carries nothing; give a size above 0"
+        raise SpecError(msg)
     system = on.network()
     topology = build_topology(system)
     if kind is CollectiveKind.POINT_TO_POINT and not members:
@@ -70,6 +77,7 @@ def collective(
         algorithm=algorithm,
         networks=tuple(SIMULATORS) if network == "all" else (network,),
         routing=routing,
+        flit_bytes=flit_bytes,
     )
     if plot is not None:
         save_link_plot(run, plot)

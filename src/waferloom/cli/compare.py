@@ -4,7 +4,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from waferloom.cli.options import DEFAULT_SYSTEM, AsJson, CostOptions, JobOptions, system_of
+from waferloom.cli.options import (
+    DEFAULT_SYSTEM,
+    AsJson,
+    CostOptions,
+    JobOptions,
+    LayoutOptions,
+    system_of,
+)
 
 if TYPE_CHECKING:
     from waferloom.simulate.training_cost import TrainingCost
@@ -17,6 +24,7 @@ def compare(
     strategies: Annotated[tuple[str, ...], Parameter(name="--strategies")] = ("exhaustive",),
     job: JobOptions = JobOptions(),  # noqa: B008 - frozen
     cost: CostOptions = CostOptions(),  # noqa: B008
+    stack: str = "ideal",
     as_json: AsJson = False,
 ) -> int:
     """Put systems and strategies side by side, each with the best plan of its space.
@@ -32,14 +40,20 @@ def compare(
             `all`.
         job: What is trained.
         cost: What a whole run costs.
+        stack: Training software whose losses are charged on GPU clusters, as fitted by `waferloom
+            validate training`; no stack has been measured on a wafer.
         as_json: Print the comparison as JSON.
     """
+    from dataclasses import replace
+
     from waferloom.cli.output import json_text, print_view, search_progress
+    from waferloom.hardware.spec import SwitchedSpec
     from waferloom.report.json_report import comparison_json
     from waferloom.report.terminal import Contender, comparison_view
     from waferloom.search.planner import plan
     from waferloom.search.space import SPACES, space_named
 
+    charged = LayoutOptions(stack=stack)
     task = job.job(model)
     names = tuple(SPACES) if "all" in strategies else strategies
     on = [system_of(name, None) for name in systems]
@@ -50,7 +64,12 @@ def compare(
     with search_progress() as progress:
         for system in on:
             for name in names:
-                solution = plan(task, system, solver=name, progress=progress)
+                space = space_named(name, system)
+                if isinstance(system.interconnect, SwitchedSpec):
+                    space = replace(
+                        space, software=charged.software(system), overlap=charged.overlap_policy()
+                    )
+                solution = plan(task, system, space=space, progress=progress)
                 label = system.name if len(names) == 1 else f"{system.name} {name}"
                 contenders.append(Contender(name=label, plan=solution.plan, report=solution.report))
                 prices.append(cost.cost(solution.report, system.num_dies))

@@ -38,8 +38,11 @@ class NetworkOptions:
     faults: str | None = None
     defects: Path | None = None
 
-    def network(self) -> "SystemSpec":
+    def network(self, *, in_flits: bool = False) -> "SystemSpec":
         """Return the network with its faults.
+
+        Args:
+            in_flits: Links need not be described: they then pass a flit per cycle.
 
         Raises:
             SpecError: Options that are missing, contradict each other or mean nothing.
@@ -47,14 +50,15 @@ class NetworkOptions:
         from waferloom.hardware import read_defects, with_defects
         from waferloom.studies.network_spelling import with_faults
 
-        found = self._healthy()
+        found = self._healthy(in_flits=in_flits)
         if self.defects is not None:
             found = with_defects(found, read_defects(self.defects))
         return found if self.faults is None else with_faults(found, self.faults)
 
-    def _healthy(self) -> "SystemSpec":
+    def _healthy(self, *, in_flits: bool) -> "SystemSpec":
         from waferloom.errors import SpecError
         from waferloom.hardware import system
+        from waferloom.hardware.spec import LinkSpec
         from waferloom.studies.network_spelling import network_system
 
         links = {
@@ -75,6 +79,9 @@ class NetworkOptions:
         if self.system is not None:
             msg = f"--mesh {self.mesh} and --system {self.system} exclude each other; drop one"
             raise SpecError(msg)
+        if in_flits and not given:
+            unit = LinkSpec(bandwidth_bytes_per_s=1.0, latency_s=0.0)
+            return network_system(self.mesh, unit, unit)
         needed = ["--link", "--latency"]
         needed += ["--outer-link", "--outer-latency"] if "@" in self.mesh else []
         missing = [name for name in needed if name not in given]

@@ -8,9 +8,11 @@ from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from waferloom.hardware.spec import SystemSpec
+    from waferloom.parallel.software import Software
     from waferloom.parallel.strategy import OverlapPolicy, Strategy
     from waferloom.simulate.records import StepReport
     from waferloom.simulate.training_cost import TrainingCost
+    from waferloom.studies.stacks import Stack
     from waferloom.workload.job import Precision, Training
 
 DEFAULT_SYSTEM: Final = "temp-6x8"
@@ -90,6 +92,8 @@ class LayoutOptions:
         model_chunks: Virtual stages per rank of the interleaved schedule.
         placement: How ranks are put on dies.
         overlap: Run gradient, parameter and pipeline traffic behind compute.
+        stack: Training software whose losses are charged: kernels, casts, collectives, overlap and
+            stragglers, as fitted by `waferloom validate training`; ideal wastes nothing.
     """
 
     data_parallel: int | None = None
@@ -106,6 +110,7 @@ class LayoutOptions:
     model_chunks: int | None = None
     placement: Literal["sequential", "blocks", "serpentine"] | None = None
     overlap: bool = True
+    stack: str = "ideal"
 
     def pinned_degrees(self) -> dict[str, int]:
         """Return the degrees that were given.
@@ -134,10 +139,27 @@ class LayoutOptions:
         """Return what runs behind compute."""
         from waferloom.parallel.strategy import OverlapPolicy
 
-        return OverlapPolicy(gradients=self.overlap, parameters=self.overlap, pipeline=self.overlap)
+        stack = stack_named(self.stack)
+        return OverlapPolicy(
+            gradients=self.overlap,
+            parameters=self.overlap,
+            pipeline=self.overlap,
+            tensor=0.0 if stack is None else stack.overlap.tensor,
+        )
 
-    def strategy(self) -> "Strategy":
-        """Return the strategy that the options describe; what is not given is 1, none or off."""
+    def software(self, system: "SystemSpec") -> "Software":
+        """Return what the training stack costs on the dies of a system."""
+        from waferloom.parallel.software import IDEAL
+
+        stack = stack_named(self.stack)
+        return IDEAL if stack is None else stack.software(system.die)
+
+    def strategy(self, system: "SystemSpec") -> "Strategy":
+        """Return the strategy that the options describe; what is not given is 1, none or off.
+
+        Args:
+            system: Where it runs, for what the training stack costs there.
+        """
         from waferloom.parallel.strategy import (
             ParallelDegrees,
             Recompute,
@@ -146,17 +168,36 @@ class LayoutOptions:
         )
 
         schedule = ScheduleName(self.schedule or "1f1b")
-        chunks = self.model_chunks or (2 if schedule is ScheduleName.INTERLEAVED else 1)
+        fewest = 2 if schedule is ScheduleName.INTERLEAVED else 1
         return Strategy(
             degrees=ParallelDegrees(**self.pinned_degrees()),
             sequence_parallel=bool(self.sequence_parallel),
             zero=self.zero or 0,
             schedule=schedule,
-            num_model_chunks=chunks,
+            num_model_chunks=fewest if self.model_chunks is None else self.model_chunks,
             micro_batch_size=1 if self.micro_batch_size is None else self.micro_batch_size,
             recompute=Recompute(self.recompute or "none"),
             overlap=self.overlap_policy(),
+            software=self.software(system),
         )
+
+
+def stack_named(name: str) -> "Stack | None":
+    """Return a training stack; None for the ideal one.
+
+    Raises:
+        SpecError: There is no such stack.
+    """
+    from waferloom.errors import SpecError, did_you_mean
+    from waferloom.studies.stacks import stacks
+
+    if name == "ideal":
+        return None
+    known = stacks()
+    if name not in known:
+        msg = f"unknown stack {name!r}; {did_you_mean(name, ['ideal', *known])}"
+        raise SpecError(msg)
+    return known[name]
 
 
 @Parameter(name="*")

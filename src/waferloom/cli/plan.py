@@ -77,6 +77,7 @@ def plan(
                 model_chunks=layout.model_chunks,
                 placement=layout.placement,
                 overlap=layout.overlap_policy(),
+                software=layout.software(on),
             ),
             num_alternatives=alternatives,
             progress=progress,

@@ -1,6 +1,7 @@
 """`waferloom simulate`: score a saved plan, or one's own layout."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -35,13 +36,13 @@ def simulate(
 ) -> int:
     """Score a saved plan, or a layout of your own given by options.
 
-    A saved plan carries its job, system and layout; the options below describe them where PLAN is a
-    model. What is not given is 1, none or off.
+    A saved plan carries its job, system and layout, and takes no options that describe them; they
+    are for where PLAN is a model. What is not given is 1, none or off.
 
     Example: `waferloom simulate llama3-70b --tensor-parallel 8 --pipeline-parallel 6 --zero 1`
 
     Args:
-        plan: A plan.json, or a model: a preset, a config.json or its folder.
+        plan: A plan.json or its folder, or a model: a preset, a config.json or its folder.
         system: A preset, or a system file.
         job: What is trained.
         layout: How it is divided.
@@ -67,15 +68,20 @@ def simulate(
     from waferloom.simulate.step import simulate_plan
 
     del network  # one choice so far
-    if _is_plan(Path(plan)):
-        chosen = load_plan(Path(plan))
+    saved = _plan_file(Path(plan))
+    if saved is not None:
+        _refuse_options(saved, system=system, defects=defects, job=job, layout=layout)
+        chosen = load_plan(saved)
     else:
         scenario = Scenario(job=job.job(plan), system=system_of(system, defects))
-        chosen = make_plan(scenario, layout.strategy(), layout.placement)
+        chosen = make_plan(scenario, layout.strategy(scenario.system), layout.placement)
     report = simulate_plan(chosen)
     report = replace(report, bottleneck=bottleneck(chosen, report.step_s))
     chosen = replace(chosen, collectives=dict(report.collectives))
-    bounds = (*work_bounds(chosen.scenario), *traffic_bounds(chosen.scenario))
+    bounds = (
+        *work_bounds(chosen.scenario, chosen.strategy.software),
+        *traffic_bounds(chosen.scenario),
+    )
     price = cost.cost(report, chosen.system.num_dies)
     document = report_json(chosen, report, bounds=bounds, cost=price)
     if out is not None:
@@ -94,12 +100,42 @@ def simulate(
     return 0 if report.is_feasible else 1
 
 
-def _is_plan(path: Path) -> bool:
-    """Return whether a file is meant as a plan and not as a model's config.json."""
+def _plan_file(path: Path) -> Path | None:
+    """Return the file that is meant as a plan, or None where a model is meant."""
+    if path.is_dir() and not (path / "config.json").exists():
+        path = path / "plan.json"
+        return path if path.exists() else None
     if path.suffix != ".json":
-        return False
+        return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return path.name != "config.json"  # `load_plan` says what is wrong
-    return isinstance(content, dict) and "format" in content
+        return None if path.name == "config.json" else path  # `load_plan` says what is wrong
+    return path if isinstance(content, dict) and "format" in content else None
+
+
+def _refuse_options(
+    saved: Path, *, system: str, defects: Path | None, job: JobOptions, layout: LayoutOptions
+) -> None:
+    """Refuse options that a saved plan would not heed.
+
+    Raises:
+        SpecError: There are some.
+    """
+    from waferloom.errors import SpecError
+
+    given = [] if system == DEFAULT_SYSTEM else ["--system"]
+    given += [] if defects is None else ["--defects"]
+    for options in (job, layout):
+        plain = type(options)()
+        given += [
+            f"--{field.name.replace('_', '-')}"
+            for field in fields(options)
+            if getattr(options, field.name) != getattr(plain, field.name)
+        ]
+    if given:
+        msg = (
+            f"{saved} states its job, system and layout, so {', '.join(given)} would change "
+            "nothing; leave that out, or give a model instead of a plan"
+        )
+        raise SpecError(msg)

@@ -44,8 +44,8 @@ def hamiltonian_cycle(rows: int, cols: int) -> tuple[Die, ...]:
     check_sides(rows, cols)
     if not has_hamiltonian_cycle(rows, cols):
         msg = (
-            f"a {rows} x {cols} block has no one-hop ring, which needs two rows, two columns and an "
-            "even number of dies; use closed_tour or serpentine"
+            f"a {rows} x {cols} block has no one-hop ring, which needs two rows, two columns and "
+            "an even number of dies; use closed_tour or serpentine"
         )
         raise ValueError(msg)
     if rows % 2:

@@ -168,7 +168,14 @@ class EfficiencySpec(Spec):
 
 
 class EnergySpec(Spec):
-    """Energy of a die by component; links and memory carry their own."""
+    """Energy of a die by component; links and memory carry their own.
+
+    Attributes:
+        mac_j_per_flop: Per operation.
+        sram_j_per_byte: Per byte that cores take in or give out.
+        noc_j_per_byte: The same on the way, where `mac_j_per_flop` does not include it.
+        static_w: While the job runs, whatever it does.
+    """
 
     mac_j_per_flop: JoulesPerFlop = Field(default=0.0, ge=0)
     sram_j_per_byte: JoulesPerByte = Field(default=0.0, ge=0)

@@ -13,12 +13,14 @@ from waferloom.errors import PlanError
 from waferloom.hardware.spec import SystemSpec
 from waferloom.mapping.scenario import Scenario
 from waferloom.parallel.memory import MemoryBreakdown
-from waferloom.parallel.stages import Stage
+from waferloom.parallel.stages import Stage, stages_of
 from waferloom.parallel.strategy import Strategy
 from waferloom.workload.job import Training
 
 PLAN_FORMAT: Final = "waferloom-plan"
 PLAN_VERSION: Final = 1
+ROUTING: Final = "xy"
+"""The routes that steps are simulated on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,4 +176,17 @@ def _check(plan: Plan, origin: str) -> None:
     layers = sorted(first + i for first, size in held for i in range(size))
     if layers != list(range(plan.job.model.num_layers)):
         msg = f"{origin}: stages must hold each of the {plan.job.model.num_layers} layers once"
+        raise PlanError(msg)
+    try:
+        divided = stages_of(plan.job.model, plan.strategy)
+    except ValueError as error:
+        msg = f"{origin}: {error}"
+        raise PlanError(msg) from None
+    # what is simulated follows from the strategy; a file that says otherwise would not be heeded
+    if plan.stages != divided:
+        sizes = [[size for _, size in stage.chunks] for stage in divided]
+        msg = f"{origin}: stages must be as the strategy divides the layers, {sizes} from the first"
+        raise PlanError(msg)
+    if plan.routing != ROUTING:
+        msg = f"{origin}: routing must be {ROUTING!r}, found {plan.routing!r}"
         raise PlanError(msg)

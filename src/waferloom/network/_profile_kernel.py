@@ -260,6 +260,19 @@ def line_costs(
 
 
 @kernel
+def _totals(
+    fixed_2N: Floats, per_byte_2N: Floats, direction: int, edges: int
+) -> tuple[float, float]:
+    """Return the cost of one direction of a line."""
+    fixed = 0.0
+    per_byte = 0.0
+    for i in range(edges):
+        fixed += fixed_2N[direction, i]
+        per_byte += per_byte_2N[direction, i]
+    return fixed, per_byte
+
+
+@kernel
 def line_paths(
     network: Network,
     line_GN: Ints,
@@ -285,14 +298,13 @@ def line_paths(
         lost = line_costs(network, line_GN[g], n, chunk, path_H, fixed_2N, per_byte_2N)
         if lost >= 0:
             return lost
+        there_2 = _totals(fixed_2N, per_byte_2N, 0, n - 1)
+        back_2 = _totals(fixed_2N, per_byte_2N, 1, n - 1)
         if num_chunks > 0:
-            fixed = fixed_2N[:, : n - 1].sum()
-            _raise(path_G2, g, fixed, per_byte_2N[:, : n - 1].sum(), reference)
+            _raise(path_G2, g, there_2[0] + back_2[0], there_2[1] + back_2[1], reference)
         else:
-            for direction in range(2):
-                fixed = fixed_2N[direction, : n - 1].sum()
-                per_byte = per_byte_2N[direction, : n - 1].sum()
-                _raise(path_G2, g, fixed, per_byte, reference)
+            _raise(path_G2, g, there_2[0], there_2[1], reference)
+            _raise(path_G2, g, back_2[0], back_2[1], reference)
     return -1
 
 
@@ -332,10 +344,7 @@ def line_loads(
         line_costs(network, line_GN[g], n, chunk, path_H, fixed_2N, per_byte_2N)
         for direction in range(2):
             before_2 = (0.0, 0.0)
-            after_2 = (
-                fixed_2N[direction, : n - 1].sum(),
-                per_byte_2N[direction, : n - 1].sum(),
-            )
+            after_2 = _totals(fixed_2N, per_byte_2N, direction, n - 1)
             for i in range(n - 1):
                 source = line_GN[g, i if direction == 0 else n - 1 - i]
                 destination = line_GN[g, i + 1 if direction == 0 else n - 2 - i]
@@ -586,8 +595,9 @@ def rounds_profile(
     for g in range(groups_XN.shape[0]):
         ready_N2 = np.zeros((n, 2))
         for k in range(num_rounds):
-            start_KN2[k] = ready_N2
             for p in range(n):
+                start_KN2[k, p, 0] = ready_N2[p, 0]
+                start_KN2[k, p, 1] = ready_N2[p, 1]
                 source, destination = groups_XN[g, p], groups_XN[g, partner_KN[k, p]]
                 hops = route_into(network, source, destination, path_H)
                 if hops < 0:
@@ -595,9 +605,10 @@ def rounds_profile(
                 cost_KN2[k, p, 0] = route_latency_s(network, path_H, hops)
                 cost_KN2[k, p, 1] = share_K[k] * route_s_per_byte(network, path_H, hops)
             for p in range(n):
-                arrival_2 = start_KN2[k, p] + cost_KN2[k, p]
-                _raise(ready_N2, partner_KN[k, p], arrival_2[0], arrival_2[1], reference)
-                _raise(path_X2, g, arrival_2[0], arrival_2[1], reference)
+                fixed = start_KN2[k, p, 0] + cost_KN2[k, p, 0]
+                per_byte = start_KN2[k, p, 1] + cost_KN2[k, p, 1]
+                _raise(ready_N2, partner_KN[k, p], fixed, per_byte, reference)
+                _raise(path_X2, g, fixed, per_byte, reference)
         follows_N2 = np.zeros((n, 2))
         for k in range(num_rounds - 1, -1, -1):
             tail_N2 = follows_N2.copy()
@@ -616,8 +627,10 @@ def rounds_profile(
                     reference,
                 )
             for p in range(n):
-                then_2 = cost_KN2[k, p] + tail_N2[partner_KN[k, p]]
-                _raise(follows_N2, p, then_2[0], then_2[1], reference)
+                to = partner_KN[k, p]
+                fixed = cost_KN2[k, p, 0] + tail_N2[to, 0]
+                per_byte = cost_KN2[k, p, 1] + tail_N2[to, 1]
+                _raise(follows_N2, p, fixed, per_byte, reference)
     return -1
 
 
@@ -651,7 +664,8 @@ def _repeated(path_G2: Floats, num_rows: int) -> Floats:
     repeats = num_rows // path_G2.shape[0]
     path_X2 = np.empty((num_rows, 2))
     for x in range(num_rows):
-        path_X2[x] = path_G2[x // repeats]
+        path_X2[x, 0] = path_G2[x // repeats, 0]
+        path_X2[x, 1] = path_G2[x // repeats, 1]
     return path_X2
 
 
@@ -740,9 +754,11 @@ def two_level_profile(
         inner_head = outside_G2
     if kind == 1:
         inner_tail = outside_G2
+    inner_laps = 2 if kind == 2 else 1
     for g in range(num_groups):
-        total_2 = (2 if kind == 2 else 1) * inside_G2[g] + outside_G2[g]
-        _raise(path_G2, g, total_2[0], total_2[1], reference)
+        fixed = inner_laps * inside_G2[g, 0] + outside_G2[g, 0]
+        per_byte = inner_laps * inside_G2[g, 1] + outside_G2[g, 1]
+        _raise(path_G2, g, fixed, per_byte, reference)
     _level_loads(
         network, inner_XN, inner_is_ring, kind, share, inner_head, inner_tail, reference, loads
     )

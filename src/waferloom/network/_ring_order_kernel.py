@@ -41,8 +41,8 @@ def order_members(
     """
     ring_GN[:] = -1
     line_GN[:] = -1
-    num_rows = row_D.max() + 1
-    num_cols = col_D.max() + 1
+    num_rows = row_D[-1] + 1  # dies are numbered row by row
+    num_cols = col_D[-1] + 1
     rank_of_row = np.empty(num_rows, dtype=np.int64)
     rank_of_col = np.empty(num_cols, dtype=np.int64)
     can_improve = hops_DD.shape[0] > 0
@@ -64,7 +64,8 @@ def order_members(
             if rank_of_col[col] >= 0:
                 rank_of_col[col] = b
                 b += 1
-        grid_AB = np.full((a, b), -1, dtype=np.int64)
+        grid_AB = np.empty((a, b), dtype=np.int64)
+        grid_AB[:] = -1
         for i in range(groups_GN.shape[1]):
             die = groups_GN[g, i]
             if die >= 0:
@@ -75,7 +76,8 @@ def order_members(
         if is_product and a > 1 and b > 1:
             cycle(grid_AB, by_rows, ring_GN[g])
         else:
-            ring_GN[g, :n] = line_GN[g, :n]
+            for i in range(n):  # assigning slices takes seconds to compile
+                ring_GN[g, i] = line_GN[g, i]
         if can_improve and n > 2 and (improve_all or not is_product):
             two_opt(line_GN[g], n, False, hops_DD)
             two_opt(ring_GN[g], n, True, hops_DD)

@@ -188,10 +188,19 @@ class TrafficBuilder:
             receivers: Makes each flow a multicast to these dies, in one more axis than `source`,
                 padded with -1; each has its own payload row.
             phase: For reports.
+
+        Raises:
+            ValueError: A flow would wait for itself or for one that has not been added yet.
         """
         sources = np.asarray(source, dtype=np.int64)
         shape = sources.shape
         flat = sources.size
+        depends_BK = _rows(depends, shape)
+        previous_B = np.broadcast_to(previous, shape).ravel().astype(np.int64)
+        number_B = np.arange(self._num_flows, self._num_flows + flat)
+        if (depends_BK >= number_B[:, None]).any() or (previous_B >= number_B).any():
+            msg = "a flow can wait only for flows that were added before it"
+            raise ValueError(msg)
         if phase not in self._phases:
             self._phases.append(phase)
         read_BK = _rows(read, shape)
@@ -201,8 +210,8 @@ class TrafficBuilder:
                 destination_B=np.broadcast_to(destination, shape).ravel().astype(np.int64),
                 size_bytes_B=np.broadcast_to(size_bytes, shape).ravel().astype(np.float64),
                 phase=self._phases.index(phase),
-                depends_BK=_rows(depends, shape),
-                previous_B=np.broadcast_to(previous, shape).ravel().astype(np.int64),
+                depends_BK=depends_BK,
+                previous_B=previous_B,
                 read_BK=read_BK,
                 write_BK=read_BK if write is None else _rows(write, shape),
                 count_BK=_rows(count, shape),
@@ -210,9 +219,8 @@ class TrafficBuilder:
                 receiver_BK=None if receivers is None else _rows(receivers, shape),
             )
         )
-        numbers = np.arange(self._num_flows, self._num_flows + flat).reshape(shape)
         self._num_flows += flat
-        return numbers
+        return number_B.reshape(shape)
 
     @property
     def num_flows(self) -> int:

@@ -115,6 +115,18 @@ def stage_message_bytes(model: ModelConfig, shard: Shard, bytes_each: float) -> 
     return shard.residual_tokens * model.hidden_size * bytes_each
 
 
+def gathered_kv_bytes(model: ModelConfig, shard: Shard, bytes_each: float) -> float:
+    """Return the bytes of one layer's keys and values of all context-parallel ranks, as used.
+
+    Latent attention gathers the latent and expands it, so its expanded keys and values count.
+    """
+    if model.latent is None:
+        width = -(-model.num_kv_heads // shard.tp) * 2 * model.head_dim
+    else:
+        width = -(-model.num_heads // shard.tp) * (model.head_dim + model.latent.v_head_dim)
+    return shard.batch * shard.num_keys * width * bytes_each
+
+
 def gradient_communications(
     strategy: Strategy,
     precision: Precision,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from waferloom.parallel.communications import stage_message_bytes
+from waferloom.parallel.communications import gathered_kv_bytes, stage_message_bytes
 from waferloom.parallel.pipelines import SCHEDULES
 from waferloom.parallel.sharding import LayerState, Shard, layer_state, shard_of
 from waferloom.parallel.stages import Stage
@@ -111,6 +111,9 @@ def stage_memory(job: Training, strategy: Strategy, stage: Stage) -> MemoryBreak
         buffers += 2 * each * layer_parameters  # this layer's and the next one's
     if degrees.pp > 1:
         buffers += 2 * stage_message_bytes(model, shard, precision.activation_bytes)
+    if degrees.cp > 1:
+        # of the layer at hand, and their gradients in backward
+        buffers += 2 * gathered_kv_bytes(model, shard, precision.activation_bytes)
     return MemoryBreakdown(
         weights=held(precision.weight_bytes, from_stage=3),
         gradients=held(precision.gradient_bytes, from_stage=2),

@@ -202,6 +202,8 @@ def calls(operator: Operator, shard: Shard) -> Iterator[OperatorCall]:
 
 
 def _matmul_tokens(operator: Operator, shard: Shard) -> int:
+    if operator.is_expansion:
+        return shard.batch * shard.num_keys
     return shard.residual_tokens if operator.split is Split.TOKENS else shard.tokens
 
 

@@ -5,7 +5,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -55,12 +55,25 @@ def save_link_plot(run: CollectiveRun, path: Path) -> None:
     Raises:
         SpecError: Another ending, a file that cannot be written, or PNG without matplotlib.
     """
-    writers: Mapping[str, Callable[[CollectiveRun], bytes]] = {".svg": _svg_bytes, ".png": link_png}
+    save_picture(path, svg=lambda: link_svg(run), png=lambda: link_png(run))
+
+
+def save_picture(path: Path, *, svg: Callable[[], str], png: Callable[[], bytes]) -> None:
+    """Write a picture in the format that the file's name ends in, complete or not at all.
+
+    Args:
+        path: Ends in `.svg` or `.png`.
+        svg: Returns the one.
+        png: Returns the other.
+
+    Raises:
+        SpecError: Another ending, or a file that cannot be written.
+    """
     suffix = path.suffix.lower()
-    if suffix not in writers:
+    if suffix not in (".svg", ".png"):
         msg = f"cannot draw into {path}: end its name in .svg or .png"
         raise SpecError(msg)
-    content = writers[suffix](run)
+    content = svg().encode("utf-8") if suffix == ".svg" else png()
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -159,10 +172,6 @@ def link_png(run: CollectiveRun) -> bytes:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", facecolor=_PAPER)
     return buffer.getvalue()
-
-
-def _svg_bytes(run: CollectiveRun) -> bytes:
-    return link_svg(run).encode("utf-8")
 
 
 def _loads(run: CollectiveRun) -> LinkLoads:

@@ -38,6 +38,7 @@ TIME_PART_LABELS: Final[Mapping[TimePart, str]] = {
 ENERGY_PART_LABELS: Final[Mapping[EnergyPart, str]] = {
     EnergyPart.COMPUTE: "compute",
     EnergyPart.SRAM: "SRAM",
+    EnergyPart.NOC: "links inside dies",
     EnergyPart.DRAM: "DRAM",
     EnergyPart.NETWORK: "links between dies",
     EnergyPart.STATIC: "static",

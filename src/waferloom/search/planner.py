@@ -75,7 +75,11 @@ def plan(
     return Solution(
         plan=best,
         report=replace(report, bottleneck=bottleneck(best, report.step_s)),
-        bounds=(*work_bounds(scenario), *traffic_bounds(scenario), *result.bounds),
+        bounds=(
+            *work_bounds(scenario, space.software),
+            *traffic_bounds(scenario),
+            *result.bounds,
+        ),
         alternatives=result.alternatives,
         statistics=result.statistics,
     )
@@ -95,7 +99,7 @@ def make_plan(
     Args:
         scenario: Job and system.
         strategy: How the work is divided.
-        placement: Name of a placement; None for `serpentine` on a grid of dies, and for `sequential`
+        placement: Name of a placement; None for `serpentine` on a grid of dies and `sequential`
             behind switches, where blocks of a grid mean nothing.
         network: Links of the system, if they are at hand.
         solver: For the provenance.

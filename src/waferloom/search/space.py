@@ -1,9 +1,11 @@
 """Spaces of strategies: what a solver may choose from.
 
 The declared space holds every strategy whose degrees use more than half of the usable dies (fewer
-would leave room to double dp; seven eighths on more than 64 dies; any number where nothing uses as
-many) and whose options come from the tuples of a `Space`; pinned fields have one value each. A
-solver that calls itself exhaustive is exact over this space.
+would leave room to double dp; any number where nothing uses as many) and whose options come from
+the tuples of a `Space`; pinned fields have one value each. On more than 64 dies it is coarser:
+seven eighths of the dies, tp, cp and pp at most an eighth apart or divisors of the dies, and the
+largest dp that fits or that also divides the batch. A solver that calls itself exhaustive is exact
+over this space.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +16,7 @@ from typing import Final, TypeVar
 from waferloom.errors import SolverError, SpecError, did_you_mean
 from waferloom.hardware.spec import SystemSpec, WaferGridSpec
 from waferloom.mapping.placements import PLACEMENTS
+from waferloom.parallel.software import IDEAL, Software
 from waferloom.parallel.strategy import (
     OverlapPolicy,
     ParallelDegrees,
@@ -27,7 +30,7 @@ MIN_DIE_SHARE: Final = 0.5
 """Strategies must use more than this share of the usable dies, if any strategy does."""
 LARGE_SYSTEM: Final = 64
 LARGE_MIN_DIE_SHARE: Final = 0.875
-"""The same for systems of more than `LARGE_SYSTEM` dies."""
+"""The same for systems of more than `LARGE_SYSTEM` dies, whose tp, cp and pp are also coarser."""
 
 Choice = TypeVar("Choice")
 Choices = TypeVar("Choices")
@@ -48,6 +51,7 @@ class Space:
         recompute: Choices; `selective` is left out where flash attention makes it the same as none.
         placements: Names of placements.
         overlap: What runs behind compute, the same for all.
+        software: What the training stack costs, the same for all.
     """
 
     name: str = "all"
@@ -65,6 +69,7 @@ class Space:
     recompute: tuple[Recompute, ...] = tuple(Recompute)
     placements: tuple[str, ...] = tuple(PLACEMENTS)
     overlap: OverlapPolicy = field(default_factory=OverlapPolicy)
+    software: Software = IDEAL
 
     def describe(self) -> str:
         """Return the space in words."""
@@ -105,11 +110,16 @@ class Space:
             "dp": job.global_batch_size,
         }
 
-        def choices(name: str, room: int) -> range | tuple[int, ...]:
+        def choices(name: str, room: int) -> tuple[int, ...]:
             top = min(room, limits[name])
             if name in self.pinned:
                 return (self.pinned[name],) if self.pinned[name] <= top else ()
-            return range(1, top + 1)
+            if num_dies <= LARGE_SYSTEM:
+                return tuple(range(1, top + 1))
+            if name != "dp":
+                return tuple(n for n in coarse_degrees(num_dies) if n <= top)
+            even = max(n for n in range(1, top + 1) if job.global_batch_size % n == 0)
+            return tuple(sorted({even, top}))
 
         for pp in choices("pp", num_dies):
             for tp in choices("tp", num_dies // pp):
@@ -171,6 +181,20 @@ class Space:
         if job.attention is AttentionStorage.STORED or len(self.recompute) == 1:
             return self.recompute
         return tuple(each for each in self.recompute if each is not Recompute.SELECTIVE)
+
+
+def coarse_degrees(num_dies: int) -> tuple[int, ...]:
+    """Return the degrees that are tried on a large system: at most an eighth apart, and divisors.
+
+    Example:
+        >>> [n for n in coarse_degrees(100) if n <= 32]
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 22, 24, 25, 26, 28, 30, 32]
+    """
+    return tuple(
+        n
+        for n in range(1, num_dies + 1)
+        if n % 2 ** max(0, n.bit_length() - 4) == 0 or num_dies % n == 0
+    )
 
 
 def powers_of_two(limit: int) -> tuple[int, ...]:
@@ -266,6 +290,7 @@ def pinned_space(
     model_chunks: int | None = None,
     placement: str | None = None,
     overlap: OverlapPolicy | None = None,
+    software: Software = IDEAL,
 ) -> Space:
     """Return the space of a solver with some choices pinned; None leaves a choice free.
 
@@ -301,6 +326,7 @@ def pinned_space(
         model_chunks=_only(model_chunks, space.model_chunks),
         placements=_only(placement, space.placements),
         overlap=overlap or space.overlap,
+        software=software,
     )
 
 

@@ -40,6 +40,7 @@ class ScoreInput(NamedTuple):
     exchange_count_QSBPC: Floats
     exchange_bytes_QSMBPC: Floats
     message_bytes_QSM: Floats
+    gathered_kv_bytes_QSM: Floats
     index_RC: Ints
     pieces_U4: Floats
     link_s_per_byte_UL: Floats
@@ -236,7 +237,7 @@ def score(t: ScoreInput, rows_R6: Ints, options_O6: Ints, out_RO2: Floats) -> in
                         held += t.gradient_bytes * (largest + largest_expert)
                     if zero >= 3:
                         held += 2 * t.gather_bytes * (largest + largest_expert)
-                held += 2 * message_bytes + saved + recomputed
+                held += 2 * (message_bytes + t.gathered_kv_bytes_QSM[q, s, m]) + saved + recomputed
                 fullest = max(fullest, held)
                 total_held += run_5[0] * held
                 rank += run_5[0]

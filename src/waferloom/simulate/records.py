@@ -37,6 +37,7 @@ class EnergyPart(StrEnum):
 
     COMPUTE = "compute"
     SRAM = "sram"
+    NOC = "noc"
     DRAM = "dram"
     NETWORK = "d2d and network"
     STATIC = "static"

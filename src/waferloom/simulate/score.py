@@ -70,7 +70,7 @@ class Relaxation(StrEnum):
     """Which costs of the real problem a scorer leaves out; memory is pooled in all but NONE."""
 
     NONE = "none"
-    INJECTION_ONLY = "collectives limited by injection only"
+    NO_CONTENTION = "collectives limited by the links of their members and the cuts of the grid"
     NO_COMMUNICATION = "communication free"
 
 
@@ -149,7 +149,7 @@ class Scorer:
         if self.relaxation is Relaxation.NONE:
             return tables
         pieces_U4 = np.zeros_like(profiles.pieces_U4)
-        pieces_U4[:, 1] = profiles.injection_s_per_byte_U
+        pieces_U4[:, 1] = profiles.floor_s_per_byte_U
         return tables._replace(
             pieces_U4=pieces_U4,
             link_s_per_byte_UL=np.zeros((len(pieces_U4), 1)),
@@ -159,8 +159,8 @@ class Scorer:
     def relaxed(self, relaxation: Relaxation) -> "Scorer":
         """Return a scorer of a relaxed problem: its scores bound the real ones from below.
 
-        Memory of all usable dies is pooled, and a collective takes no longer than its busiest die
-        needs to send its bytes over all its links, or no time at all.
+        Memory of all usable dies is pooled, and a collective takes no longer than its members need
+        for their bytes on their own links and cuts of the grid let through, or no time at all.
         """
         return replace(self, relaxation=relaxation)
 
@@ -279,6 +279,7 @@ def scorer(
         exchange_count_QSBPC=blocks.exchange_count_QSBPC,
         exchange_bytes_QSMBPC=blocks.exchange_bytes_QSMBPC,
         message_bytes_QSM=blocks.message_bytes_QSM,
+        gathered_kv_bytes_QSM=blocks.gathered_kv_bytes_QSM,
         index_RC=np.zeros((0, len(CHANNELS)), dtype=np.int64),
         pieces_U4=np.zeros((1, 4)),
         link_s_per_byte_UL=np.zeros((1, 1)),

@@ -18,10 +18,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from waferloom.bounds.collectives import floor_s_per_byte, ports_of
 from waferloom.communication import CollectiveKind, Communication, Phase
 from waferloom.mapping.layout import CP, DP, EP, EXPERT_DP, EXPERT_TP, PP, TP, Axes, Network
 from waferloom.parallel.communications import (
     edge_communications,
+    gathered_kv_bytes,
     layer_communications,
     stage_message_bytes,
 )
@@ -111,6 +113,7 @@ class BlockTables:
         exchange_count_QSBPC: Exchanges per micro-batch.
         exchange_bytes_QSMBPC: Size of one exchange.
         message_bytes_QSM: Of one stage border.
+        gathered_kv_bytes_QSM: Keys and values of one layer of all cp ranks; 0 without cp.
     """
 
     compute_s_QSMB4: Floats
@@ -122,6 +125,7 @@ class BlockTables:
     exchange_count_QSBPC: Floats
     exchange_bytes_QSMBPC: Floats
     message_bytes_QSM: Floats
+    gathered_kv_bytes_QSM: Floats
 
 
 Sharding = tuple[int, int, int, int]
@@ -171,6 +175,7 @@ def block_tables(
         exchange_count_QSBPC=np.zeros((num_q, 2, num_b, 2, NUM_INNER_CHANNELS)),
         exchange_bytes_QSMBPC=np.zeros((*shape, num_b, 2, NUM_INNER_CHANNELS)),
         message_bytes_QSM=np.zeros(shape),
+        gathered_kv_bytes_QSM=np.zeros(shape),
     )
     _fill_state(tables, keys, job)
     _fill_casts(tables, die, software)
@@ -276,6 +281,8 @@ def _matmul_durations(
     else:
         is_residual = operator.split is Split.TOKENS
         m = keys.residual_tokens_K if is_residual else keys.tokens_K
+        if operator.is_expansion:
+            m = keys.batch_K * job.seq_len
         degree, count = keys.tp_K, np.ones_like(keys.tp_K)
     whole = np.ones_like(degree)
     k = _shard_width(operator.in_features, degree if operator.split is Split.IN else whole)
@@ -422,6 +429,9 @@ def _fill_exchanges(
                 moe=job.model.moe,
             )
             tables.message_bytes_QSM[q, s, m] = stage_message_bytes(job.model, shard, element)
+            if cp > 1:
+                held = gathered_kv_bytes(job.model, shard, element)
+                tables.gathered_kv_bytes_QSM[q, s, m] = held
             tables.tied_copy_Q[q] = tied_copy_parameters(job.model, shard)
             for block in blocks:
                 for each in _exchanges(block, job, shard, degrees):
@@ -460,14 +470,13 @@ class ProfileTables:
         pieces_U4: `CollectiveProfile.path_latency_s`, `path_s_per_byte`, `link_latency_s`,
             `link_s_per_byte`.
         link_s_per_byte_UL: Time each link is busy per byte of collective size.
-        injection_s_per_byte_U: Time in which the busiest die could send its bytes over all its
-            links.
+        floor_s_per_byte_U: Time per byte that no algorithm undercuts on the placed groups.
     """
 
     index_RC: Ints
     pieces_U4: Floats
     link_s_per_byte_UL: Floats
-    injection_s_per_byte_U: Floats
+    floor_s_per_byte_U: Floats
 
 
 def profile_tables(
@@ -483,7 +492,8 @@ def profile_tables(
     row_of: dict[int, int] = {}
     pieces: list[tuple[float, float, float, float]] = [(0.0, 0.0, 0.0, 0.0)]
     links: list[Floats] = [np.zeros(len(bandwidth_L))]
-    injected: list[float] = [0.0]
+    floors: list[float] = [0.0]
+    ports = ports_of(network.topology)
     for r, (placement, degrees) in enumerate(placed):
         layout = network.layout(placement, degrees)
         for axes, channels in _CHANNELS_OF_AXES.items():
@@ -506,7 +516,8 @@ def profile_tables(
                         )
                     )
                     links.append(profile.link_bytes_L / bandwidth_L)
-                    injected.append(profile.injected_bytes)
+                    kind = CHANNELS[c][0]
+                    floors.append(floor_s_per_byte(ports, kind, groups, profile.injected_bytes))
                 index_RC[r, c] = row_of[id(profile)]
     # links that no collective tells apart have one busiest time between them
     distinct = np.unique(np.array(links), axis=1)
@@ -514,16 +525,19 @@ def profile_tables(
         index_RC=index_RC,
         pieces_U4=np.array(pieces),
         link_s_per_byte_UL=np.ascontiguousarray(distinct),
-        injection_s_per_byte_U=np.array(injected) / injection_bytes_per_s(network),
+        floor_s_per_byte_U=np.array(floors),
     )
 
 
 def injection_bytes_per_s(network: Network) -> float:
-    """Return what the best-connected die can send over all its links together."""
+    """Return what the best-connected die can send over all its links together.
+
+    Infinite where no die has a link: then one die works alone and sends nothing.
+    """
     topology = network.topology
     sent_N = np.zeros(topology.num_nodes)
     np.add.at(sent_N, topology.source_L, topology.bandwidth_bytes_per_s_L)
-    return float(np.max(sent_N[: topology.num_dies]))
+    return float(np.max(sent_N[: topology.num_dies])) or float("inf")
 
 
 _CHANNELS_OF_AXES: Final[Mapping[Axes, list[int]]] = {

@@ -21,7 +21,9 @@ forward.
 Known limits: the pipeline formula is exact for equal ranks; with unequal ones GPipe and 1F1B never
 take longer, interleaved and zero-bubble schedules may by a few per cent (reports show both); the
 same link loads are assumed on every rank's pass; embedding gradients of a tied model are not
-exchanged between first and last rank; host input and logging are not modelled.
+exchanged between first and last rank, nor those of key/value heads that several tp ranks repeat;
+every collective uses the algorithm that is fastest at 64 MB, also for small messages; host input
+and logging are not modelled.
 """
 
 from collections.abc import Mapping
@@ -49,6 +51,7 @@ from waferloom.parallel.stages import Stage, stages_of
 from waferloom.parallel.strategy import ScheduleName, Strategy, Violation
 from waferloom.simulate.block_cost import BlockCost, Costs, Traffic, Work, block_cost
 from waferloom.simulate.die_parameters import DieParameters, die_parameters
+from waferloom.simulate.operator_cost import OperatorCost
 from waferloom.simulate.operator_time import vector_cost
 from waferloom.simulate.records import (
     EnergyPart,
@@ -220,7 +223,7 @@ def step_report(setting: Setting) -> StepReport:
         memory_capacity_bytes=setting.scenario.system.die.memory.capacity_bytes,
         violations=violations(setting, memory, num_micro_batches),
         links=LinkLoads(topology=network.topology, bytes_L=links, step_s=step_s),
-        energy_j=_energy(setting, stages, links, num_micro_batches, step_s),
+        energy_j=_energy(setting, stages, links, step_s=step_s, costs=costs),
         collectives=algorithms(costs.profiles),
     )
 
@@ -412,7 +415,7 @@ def _tail(setting: Setting, stages: list[StageCost], costs: Costs) -> _Tail:
     for cost in stages:
         last_block = 1.0 / cost.num_blocks
         behind_s = 1.0 - last_block
-        update_s = _update_s(setting, cost, costs)
+        update_s = _update(setting, cost, costs).duration_s
         reduce_s, gather_s = cost.gradient_s, cost.parameter_s
         if strategy.overlap.gradients:
             reduce_s = max(reduce_s * last_block, reduce_s - cost.backward_s * behind_s)
@@ -427,7 +430,8 @@ def _tail(setting: Setting, stages: list[StageCost], costs: Costs) -> _Tail:
     return _Tail(communication_s=max(0.0, exposed_s), optimizer_s=update_s + min(0.0, exposed_s))
 
 
-def _update_s(setting: Setting, cost: StageCost, costs: Costs) -> float:
+def _update(setting: Setting, cost: StageCost, costs: Costs) -> OperatorCost:
+    """Return what one die of a stage takes to update its share of the parameters."""
     strategy, precision = setting.strategy, setting.job.precision
     degrees = strategy.degrees
     is_sharded = strategy.zero >= 1
@@ -436,7 +440,7 @@ def _update_s(setting: Setting, cost: StageCost, costs: Costs) -> float:
     state_bytes = precision.master_weight_bytes + precision.optimizer_bytes
     moved = held * (precision.gradient_bytes + 2 * state_bytes + precision.weight_bytes)
     flops = UPDATE_FLOPS * held
-    return vector_cost(costs.die, num_bytes=moved, flops=flops, is_stream=True).duration_s
+    return vector_cost(costs.die, num_bytes=moved, flops=flops, is_stream=True)
 
 
 def _time_parts(
@@ -541,16 +545,21 @@ def _energy(
     setting: Setting,
     stages: list[StageCost],
     links: Floats,
-    num_micro_batches: int,
+    *,
     step_s: float,
+    costs: Costs,
 ) -> dict[EnergyPart, float]:
     system: SystemSpec = setting.scenario.system
     die = system.die
-    work = _executed(setting, stages, num_micro_batches)
+    work = _executed(setting, stages, setting.strategy.num_micro_batches(setting.job))
+    for cost in stages:
+        update = Work().plus(_update(setting, cost, costs))
+        work = work.plus(update.times(setting.strategy.degrees.ranks_per_stage))
     topology = setting.network.topology
     return {
         EnergyPart.COMPUTE: work.flops * die.energy.mac_j_per_flop,
         EnergyPart.SRAM: work.sram_bytes * die.energy.sram_j_per_byte,
+        EnergyPart.NOC: work.sram_bytes * die.energy.noc_j_per_byte,
         EnergyPart.DRAM: work.dram_bytes * die.memory.energy_j_per_byte,
         EnergyPart.NETWORK: float(links @ topology.energy_j_per_byte_L),
         EnergyPart.STATIC: die.energy.static_w * step_s * system.num_live_dies,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -18,7 +18,7 @@ from waferloom.network.profile import (
     profile_collective,
 )
 from waferloom.network.simulators import SIMULATORS
-from waferloom.network.simulators.packet import default_flit_bytes
+from waferloom.network.simulators.packet import PacketModel, default_flit_bytes
 from waferloom.network.topology import FloatArray, IntArray, Topology
 
 ALL: Final = "all"
@@ -123,6 +123,7 @@ def run_collective(
     algorithm: str = BEST,
     networks: Sequence[str] = ("fluid",),
     routing: str = "xy",
+    flit_bytes: float | None = None,
 ) -> CollectiveRun:
     """Time a collective that all groups perform at once.
 
@@ -136,6 +137,7 @@ def run_collective(
             asked for, short of `packet`; or `all` that suit.
         networks: Keys of `SIMULATORS`.
         routing: A key of `ROUTING`.
+        flit_bytes: Of the packet simulator's flits; None for what takes it seconds.
 
     Raises:
         ValueError: An unknown name, groups that are none, or an algorithm that does not suit.
@@ -150,7 +152,7 @@ def run_collective(
     if kind is CollectiveKind.POINT_TO_POINT and groups_GN.shape[1] > 2:
         msg = f"point_to_point joins two dies, found a group of {groups_GN.shape[1]}; name both"
         raise SpecError(msg)
-    runner = _Runner(topology, groups_GN, kind, size_bytes, routing)
+    runner = _Runner(topology, groups_GN, kind, size_bytes, routing, flit_bytes)
     if algorithm == ALL:
         names = runner.all_suitable()
     else:
@@ -206,6 +208,7 @@ class _Runner:
     kind: CollectiveKind
     size_bytes: float
     routing: str
+    flit_bytes: float | None
 
     def all_suitable(self) -> list[str]:
         """Return the algorithms that suit the groups."""
@@ -216,6 +219,8 @@ class _Runner:
         if judge == "bound":
             return self._profile(BEST).algorithm
         names = [name for name in algorithms_for(self.kind) if name not in _NEVER_LEAST]
+        for name in names:
+            self._check_number(name)
         best, least_s = "", float("inf")
         for name, bound_s in sorted(self._suitable(names), key=lambda pair: pair[1]):
             if bound_s >= least_s:
@@ -232,13 +237,7 @@ class _Runner:
             bytes_L = profile.link_bytes_L * self.size_bytes
             duration_s = profile.duration_s(self.size_bytes)
             return _Timed(self._rated(network, algorithm, duration_s), bytes_L)
-        num_groups, num_members = self.groups_GN.shape
-        if algorithm in _SQUARE and num_groups * num_members**2 > MOST_FLOWS:
-            msg = (
-                f"{algorithm} among {num_groups} x {num_members} dies sends more than "
-                f"{MOST_FLOWS:,} messages; ask for the bound, fewer members, or another algorithm"
-            )
-            raise SpecError(msg)
+        self._check_number(algorithm)
         traffic = collective_traffic(
             self.topology,
             self.groups_GN,
@@ -247,12 +246,24 @@ class _Runner:
             algorithm=algorithm,
             routing=self.routing,
         )
-        found = SIMULATORS[network].run(self.topology, traffic)
-        flit_bytes = default_flit_bytes(traffic) if network == "packet" else None
+        model, flit_bytes = SIMULATORS[network], None
+        if isinstance(model, PacketModel):
+            flit_bytes = self.flit_bytes or default_flit_bytes(traffic)
+            model = replace(model, flit_bytes=flit_bytes)
+        found = model.run(self.topology, traffic)
         return _Timed(
             self._rated(network, algorithm, found.duration_s, flit_bytes),
             traffic.link_bytes_L(self.topology),
         )
+
+    def _check_number(self, algorithm: str) -> None:
+        num_groups, num_members = self.groups_GN.shape
+        if algorithm in _SQUARE and num_groups * num_members**2 > MOST_FLOWS:
+            msg = (
+                f"{algorithm} among {num_groups} x {num_members} dies sends more than "
+                f"{MOST_FLOWS:,} messages; ask for the bound, fewer members, or another algorithm"
+            )
+            raise SpecError(msg)
 
     def _rated(
         self, network: str, algorithm: str, duration_s: float, flit_bytes: float | None = None

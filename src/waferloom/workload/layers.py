@@ -394,9 +394,10 @@ def _latent_projections(model: ModelConfig, latent: LatentAttention) -> Iterator
             num_units=model.num_heads, unit_width=latent.qk_nope_head_dim + latent.v_head_dim
         ),
     )
-    yield _matmul(
+    expansion = _matmul(
         "kv_up", Split.OUT, rank, expanded, saved=(_saved("kv_up_input", rank, Split.WHOLE),)
     )
+    yield replace(expansion, is_expansion=True)
     rotated = (FeatureBlock(num_units=model.num_heads, unit_width=latent.qk_rope_head_dim),)
     # The shared rotary key is rotated once and then copied into every head's key.
     yield _rotary(rotated, width(rotated) + latent.qk_rope_head_dim)

@@ -131,6 +131,8 @@ class Operator:
         backward_vector_bytes_per_token: The same, backward.
         is_routed: Works on (token, expert) pairs.
         is_attention_core: Recomputed by selective recomputation.
+        is_expansion: Turns the latent of a token into keys and values. Context parallelism gathers
+            latents, so that every rank expands those of the whole sequence.
         saved: What forward keeps.
     """
 
@@ -149,6 +151,7 @@ class Operator:
     backward_vector_bytes_per_token: float = 0.0
     is_routed: bool = False
     is_attention_core: bool = False
+    is_expansion: bool = False
     saved: tuple[SavedActivation, ...] = ()
 
 

@@ -1,9 +1,10 @@
 """Halving and doubling: about log2 n rounds, each moving half of what the round before moved.
 
-In groups of 2^k members partners differ in one bit of their number, the nearest first, so that half
-of the data travels to a neighbour only. Groups of any other size use the circulant scheme: the
-distances n/2, n/4, ..., 1, each rounded up, all in one direction. Both move `(n - 1) / n` of the
-size per reduce-scatter and all-gather:
+As long as the number of members is even, partners differ in one bit of their position, the nearest
+first, so that half of the data travels to a neighbour only (in a cluster: inside the node). What is
+left, an odd number of equals, uses the circulant scheme: the distances m/2, m/4, ..., 1, each
+rounded up, all in one direction. In all `(n - 1) / n` of the size moves per reduce-scatter and
+per all-gather:
 
     all_reduce = 2 (ceil(log2 n) latency + (n - 1) / n * size / bandwidth)
 
@@ -56,53 +57,44 @@ class Round:
 
 def rounds(n: int, kind: CollectiveKind) -> list[Round]:
     """Return the rounds of a group of `n`: reducing, gathering, or one after the other."""
-    by_bits = n & (n - 1) == 0
-    reducing = _by_bits(n, Action.REDUCE) if by_bits else _circulant(n, Action.REDUCE)
-    gathering = _by_bits(n, Action.COPY) if by_bits else _circulant(n, Action.COPY)
     result: list[Round] = []
     if kind is not CollectiveKind.ALL_GATHER:
-        result += reducing
+        result += _rounds(n, Action.REDUCE)
     if kind is not CollectiveKind.REDUCE_SCATTER:
-        result += gathering[::-1]
+        result += _rounds(n, Action.COPY)[::-1]
     return result
 
 
-def _by_bits(n: int, action: Action) -> list[Round]:
-    """Reducing, send what the partner goes on with; gathering, what oneself has."""
+def _rounds(n: int, action: Action) -> list[Round]:
+    """Return reducing rounds in order, or gathering rounds in reverse."""
+    reduces = action is Action.REDUCE
     position = np.arange(n)
     result: list[Round] = []
     bit = 1
-    while bit < n:
-        low = 2 * bit
+    while n % (2 * bit) == 0:
+        # Reducing, send what the partner goes on with; gathering, what oneself has.
         partner = position ^ bit
-        kept_by = partner if action is Action.REDUCE else position
         result.append(
             Round(
                 partner_N=partner,
-                first_N=kept_by % low,
-                num_shards=n // low,
-                stride=low,
+                first_N=(partner if reduces else position) % (2 * bit),
+                num_shards=n // (2 * bit),
+                stride=2 * bit,
                 action=action,
             )
         )
-        bit = low
-    return result
-
-
-def _circulant(n: int, action: Action) -> list[Round]:
-    """Reducing, send forwards the shards that lie `skip` and more ahead; gathering, backwards."""
-    position = np.arange(n)
-    result: list[Round] = []
-    reach = n
+        bit *= 2
+    reach = n // bit
     while reach > 1:
+        # Reducing, send forwards the shards that lie `skip` and more ahead; gathering, backwards.
         skip = (reach + 1) // 2
-        reduces = action is Action.REDUCE
+        ahead = np.roll(position, -skip * bit)
         result.append(
             Round(
-                partner_N=np.roll(position, -skip if reduces else skip),
-                first_N=np.roll(position, -skip) if reduces else position,
+                partner_N=ahead if reduces else np.roll(position, skip * bit),
+                first_N=ahead if reduces else position,
                 num_shards=reach - skip,
-                stride=1,
+                stride=bit,
                 action=action,
             )
         )

@@ -8,6 +8,7 @@ from waferloom.network.routing.channel_dependencies import (
     check_deadlock_freedom,
 )
 from waferloom.network.routing.policies import ROUTING
+from waferloom.network.routing.tables import link_bytes
 
 __all__ = [
     "ROUTING",
@@ -17,4 +18,5 @@ __all__ = [
     "RoutingPolicy",
     "assign_channels",
     "check_deadlock_freedom",
+    "link_bytes",
 ]

@@ -142,18 +142,35 @@ def assign_channels(
     Args:
         topology: Where.
         routes: Paths.
-        prescribed_H: Virtual channels to begin with, as a policy's `channels` returns; kept inside
-            each layer. None for one.
+        prescribed_H: Virtual channels to begin with, as a policy's `channels` returns. Every layer
+            has them all, so if one layer does not suffice, layers without them are tried as well.
     """
-    graph = channel_dependencies(topology, routes, prescribed_H)
     num_routes = routes.first_F1.size - 1
     route_H = np.repeat(np.arange(num_routes), routes.hops_F)
+    layer_F, num_prescribed = _layers(topology, routes, route_H, prescribed_H)
+    channel_H = layer_F[route_H] * num_prescribed
+    if prescribed_H is not None:
+        channel_H += prescribed_H
+        if layer_F.any() and num_prescribed > 1:
+            bare_F, _ = _layers(topology, routes, route_H, None)
+            if bare_F.max() < channel_H.max():
+                channel_H = bare_F[route_H]
+    return ChannelAssignment(
+        channel_H=channel_H, num_virtual_channels=int(channel_H.max(initial=0)) + 1
+    )
+
+
+def _layers(
+    topology: Topology, routes: Routes, route_H: IntArray, prescribed_H: IntArray | None
+) -> tuple[IntArray, int]:
+    """Return the layer of each route, and the virtual channels of a layer."""
+    graph = channel_dependencies(topology, routes, prescribed_H)
     used = np.flatnonzero(graph.edge_H >= 0)
     by_edge = used[np.argsort(graph.edge_H[used], kind="stable")]
     first_use_E1 = np.searchsorted(graph.edge_H[by_edge], np.arange(graph.after_E.size + 1))
-    layer_F = np.zeros(num_routes, dtype=np.int64)
+    layer_F = np.zeros(routes.first_F1.size - 1, dtype=np.int64)
     layer = 0
-    moved = num_routes
+    moved = layer_F.size
     while moved:
         inside = used[layer_F[route_H[used]] == layer]
         uses_E = np.bincount(graph.edge_H[inside], minlength=graph.after_E.size)
@@ -169,12 +186,7 @@ def assign_channels(
             layer,
         )
         layer += 1
-    channel_H = layer_F[route_H] * graph.num_virtual_channels
-    if prescribed_H is not None:
-        channel_H += prescribed_H
-    return ChannelAssignment(
-        channel_H=channel_H, num_virtual_channels=int(channel_H.max(initial=0)) + 1
-    )
+    return layer_F, graph.num_virtual_channels
 
 
 def check_deadlock_freedom(

@@ -74,9 +74,20 @@ def _network(topology: Topology, order: tuple[int, int, int], balances_ties: boo
 
 
 def dimension_order_table(
-    topology: Topology, order: tuple[int, int, int], balances_ties: bool = True
+    topology: Topology,
+    order: tuple[int, int, int],
+    balances_ties: bool = True,
+    *,
+    repairs: bool = True,
 ) -> ShortInts:
-    """Return the next link from every node to every die, repaired where links are missing."""
+    """Return the next link from every node to every die.
+
+    Args:
+        topology: Where.
+        order: Dimensions, first to be walked first.
+        balances_ties: See `DimensionOrderRouting`.
+        repairs: Whether routes that meet a missing link become shortest paths; else they end there.
+    """
     next_link_ND = empty_table(topology)
     if next_link_ND.size == 0:
         return next_link_ND
@@ -92,7 +103,8 @@ def dimension_order_table(
         topology.num_nodes == topology.num_dies,
         next_link_ND,
     )
-    repair(topology, next_link_ND, order)
+    if repairs:
+        repair(topology, next_link_ND, order)
     return next_link_ND
 
 

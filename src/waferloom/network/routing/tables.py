@@ -7,12 +7,13 @@ import numpy as np
 from waferloom.errors import RoutingError
 from waferloom.network.routing._route_kernel import (
     Network,
+    add_link_bytes,
     count_hops,
     fill_routes,
     repair_with_shortest_paths,
 )
-from waferloom.network.routing.base import Routes, ShortInts
-from waferloom.network.topology import IntArray, Topology
+from waferloom.network.routing.base import Routes, RoutingPolicy, ShortInts
+from waferloom.network.topology import FloatArray, IntArray, Topology
 
 CACHED_TOPOLOGIES: Final = 16  # tables of a sweep over defects must not fill memory
 
@@ -90,6 +91,41 @@ def walk(
     link_H = np.empty(int(first_F1[-1]), dtype=np.int64)
     fill_routes(network, source_F, destination_F, first_F1, link_H)
     return Routes(first_F1=first_F1, link_H=link_H)
+
+
+def link_bytes(
+    topology: Topology,
+    policy: RoutingPolicy,
+    source_F: IntArray,
+    destination_F: IntArray,
+    size_bytes_F: FloatArray,
+) -> FloatArray:
+    """Return the bytes that flows put on every link, without storing their routes.
+
+    Args:
+        topology: Where.
+        policy: Chooses the routes.
+        source_F: Sending dies.
+        destination_F: Receiving dies.
+        size_bytes_F: Bytes.
+
+    Raises:
+        RoutingError: A pair is not connected.
+
+    Example:
+        >>> from waferloom.hardware import system
+        >>> from waferloom.network.routing import ROUTING
+        >>> from waferloom.network.topology import build_topology
+        >>> topology = build_topology(system("temp-6x8"))
+        >>> ends = np.array([0, 9]), np.array([2, 8])
+        >>> float(link_bytes(topology, ROUTING["xy"], *ends, np.array([5.0, 1.0])).sum())
+        11.0
+    """
+    bytes_L = np.zeros(topology.num_links)
+    lost = add_link_bytes(policy.network(topology), source_F, destination_F, size_bytes_F, bytes_L)
+    if lost >= 0:
+        raise_no_route(topology, int(source_F[lost]), int(destination_F[lost]))
+    return bytes_L
 
 
 def raise_no_route(topology: Topology, source: int, destination: int) -> NoReturn:

@@ -21,6 +21,11 @@ Floats = NDArray[np.float64]
 
 
 @kernel
+def _sum(times_X2: Floats, x: int) -> float:
+    return times_X2[x, 0] + times_X2[x, 1]
+
+
+@kernel
 def bound_times(
     source_F: ShortInts,
     size_bytes_F: Floats,
@@ -67,8 +72,9 @@ def bound_times(
         start_F2[f] = 0.0
         for e in range(first_dependency_F1[f], first_dependency_F1[f + 1]):
             before = dependency_E[e]
-            if finish_F2[before].sum() > start_F2[f].sum():
-                start_F2[f] = finish_F2[before]
+            if _sum(finish_F2, before) > _sum(start_F2, f):
+                start_F2[f, 0] = finish_F2[before, 0]
+                start_F2[f, 1] = finish_F2[before, 1]
         latency, transfer = 0.0, 0.0
         arrival_N[source_F[f]] = 0.0
         for h in range(first_link_F1[f], first_link_F1[f + 1]):
@@ -85,7 +91,7 @@ def bound_times(
         tail_transfer = tail_F2[f, 1] + finish_F2[f, 1] - start_F2[f, 1]
         for e in range(first_dependency_F1[f], first_dependency_F1[f + 1]):
             before = dependency_E[e]
-            if tail_fixed + tail_transfer > tail_F2[before].sum():
+            if tail_fixed + tail_transfer > _sum(tail_F2, before):
                 tail_F2[before, 0] = tail_fixed
                 tail_F2[before, 1] = tail_transfer
         if size_bytes_F[f] == 0.0:
@@ -94,13 +100,14 @@ def bound_times(
             link = link_H[h]
             below_N[source_L[link]] = 0.0
             below_N[destination_L[link]] = 0.0
-            if start_F2[f].sum() < head_L2[link].sum():
-                head_L2[link] = start_F2[f]
+            if _sum(start_F2, f) < _sum(head_L2, link):
+                head_L2[link, 0] = start_F2[f, 0]
+                head_L2[link, 1] = start_F2[f, 1]
         for h in range(first_link_F1[f + 1] - 1, first_link_F1[f] - 1, -1):
             link = link_H[h]
             way_out = below_N[destination_L[link]]
             below_N[source_L[link]] = max(below_N[source_L[link]], way_out + latency_L[link])
-            if tail_F2[f].sum() + way_out < out_L2[link].sum():
+            if _sum(tail_F2, f) + way_out < _sum(out_L2, link):
                 out_L2[link, 0] = tail_F2[f, 0] + way_out
                 out_L2[link, 1] = tail_F2[f, 1]
     for link in range(num_links):

@@ -68,26 +68,31 @@ def max_min_rates(
     number = np.empty(num_used, dtype=np.int64)
     for u in range(num_used):
         number[u] = users_L[used[u]]
-    left = active_A.size
-    while left > 0:
-        least = np.inf
-        for u in range(num_used):
-            link = used[u]
-            if users_L[link] > 0:
-                least = min(least, free_L[link] / users_L[link])
-        for u in range(num_used):
-            link = used[u]
-            if users_L[link] == 0 or free_L[link] / users_L[link] > least * (1.0 + ROUNDING):
+    # What a link can give each user only grows while flows are fixed elsewhere, so an entry of the
+    # heap that is out of date is too low, and is put back when it comes up.
+    shares = [(0.0, np.int64(0))]
+    shares.clear()
+    for u in range(num_used):
+        link = used[u]
+        shares.append((free_L[link] / users_L[link], np.int64(u)))
+    heapq.heapify(shares)
+    while len(shares) > 0:
+        share, u = heapq.heappop(shares)
+        link = used[u]
+        if users_L[link] == 0:
+            continue
+        least = free_L[link] / users_L[link]
+        if least > share * (1.0 + ROUNDING):
+            heapq.heappush(shares, (least, u))
+            continue
+        for entry in range(user_first_L[link] - number[u], user_first_L[link]):
+            f = flow_of_entry[entry]
+            if rate_F[f] >= 0.0:
                 continue
-            for entry in range(user_first_L[link] - number[u], user_first_L[link]):
-                f = flow_of_entry[entry]
-                if rate_F[f] >= 0.0:
-                    continue
-                rate_F[f] = least
-                left -= 1
-                for h in range(first_link_F1[f], first_link_F1[f + 1]):
-                    free_L[link_H[h]] = max(free_L[link_H[h]] - least, 0.0)
-                    users_L[link_H[h]] -= 1
+            rate_F[f] = least
+            for h in range(first_link_F1[f], first_link_F1[f + 1]):
+                free_L[link_H[h]] = max(free_L[link_H[h]] - least, 0.0)
+                users_L[link_H[h]] -= 1
     for u in range(num_used):
         users_L[used[u]] = 0
         free_L[used[u]] = 0.0
@@ -105,11 +110,14 @@ def fluid_times(
     follower_E: ShortInts,
     next_F: Ints,
     bandwidth_L: Floats,
+    resolution: float,
     start_F: Floats,
     finish_F: Floats,
 ) -> None:
     """Write when each flow starts and has arrived.
 
+    Rates are shared out again when a flow starts or has sent all, but with a `resolution` above 0
+    not before that fraction of the time elapsed has passed: what is freed meanwhile lies idle.
     It starts when all it waits for has arrived and the flow before it in its channel is sent. Its
     bytes leave the source at its rate and arrive the route's latency later.
     """
@@ -175,20 +183,22 @@ def fluid_times(
             until = min(until, left_F[active_A[a]] / rate_F[active_A[a]])
         if len(coming) > 0:
             until = min(until, coming[0][0] - now)
-        now += until
+        until = max(until, resolution * now)
         kept = 0
         for a in range(num_active):
             f = active_A[a]
+            needed = left_F[f] / rate_F[f]
             left_F[f] -= rate_F[f] * until
             if left_F[f] > size_bytes_F[f] * ROUNDING:
                 active_A[kept] = f
                 kept += 1
                 continue
-            finish_F[f] = now + latency_F[f]
+            sent = now + min(needed, until)
+            finish_F[f] = sent + latency_F[f]
             if next_F[f] >= 0:
                 g = next_F[f]
                 waits_F[g] -= 1
-                start_F[g] = max(start_F[g], now)
+                start_F[g] = max(start_F[g], sent)
                 if waits_F[g] == 0:
                     heapq.heappush(coming, (start_F[g], np.int64(g)))
             for e in range(first_follower_F1[f], first_follower_F1[f + 1]):
@@ -197,6 +207,7 @@ def fluid_times(
                 start_F[g] = max(start_F[g], finish_F[f])
                 if waits_F[g] == 0:
                     heapq.heappush(coming, (start_F[g], np.int64(g)))
+        now += until
         if kept < num_active:
             num_active = kept
             if num_active > 0:

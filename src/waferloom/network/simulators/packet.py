@@ -6,9 +6,9 @@ everything behind it waits too. A head flit spends a cycle in VC allocation, one
 allocation, one in the crossbar and one on the link, or the link's latency if that is longer.
 
 Limits:
-    Routes are those of the traffic, chosen before the simulation; multicasts are refused. On tori
-    half of the VCs are kept for packets that have crossed the wrap of their dimension, so that
-    dimension order cannot deadlock; other routes can, and a deadlock is reported.
+    Routes are those of the traffic, chosen before the simulation; multicasts are refused. Where
+    routes could deadlock (on tori, and around faults) VCs are divided among layers of routes that
+    cannot, as `assign_channels` finds them.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,8 @@ from typing import Final
 import numpy as np
 
 from waferloom.errors import RoutingError
+from waferloom.network.routing import Routes, assign_channels
+from waferloom.network.routing.datelines import dateline_channels
 from waferloom.network.simulators._packet_kernel import (
     DEADLOCKED,
     FINISHED,
@@ -26,7 +28,7 @@ from waferloom.network.simulators._packet_kernel import (
     packet_times,
 )
 from waferloom.network.simulators.base import Switching, Synchronisation, TrafficTimes
-from waferloom.network.topology import NUM_LATTICE_PORTS, FloatArray, IntArray, Topology
+from waferloom.network.topology import FloatArray, IntArray, Topology
 from waferloom.network.traffic import Traffic
 
 
@@ -55,11 +57,13 @@ class PacketModel:
         flit_bytes: Bytes of a flit; absent, chosen so that the run takes seconds, see
             `default_flit_bytes`.
         packet_flits: Flits of a full packet.
-        num_vcs: Virtual channels per link.
+        num_vcs: Virtual channels per link, more where that many layers are needed.
         buffer_flits: Buffer of one VC; absent, what a round trip of credits needs at full rate.
         injection_cycles: From the source's decision to the first router.
         credit_cycles: A credit's way back, before the link's latency.
         local_ports: Whether a die's links share one injection and one ejection port.
+        avoids_deadlock: Divide VCs among layers; otherwise every packet may use them all, and a
+            deadlock is reported.
         max_cycles: Where to give up.
     """
 
@@ -71,6 +75,7 @@ class PacketModel:
     injection_cycles: int = 2
     credit_cycles: int = 2
     local_ports: LocalPorts = LocalPorts.PER_LINK
+    avoids_deadlock: bool = True
     max_cycles: int = 50_000_000
 
     def run(self, topology: Topology, traffic: Traffic) -> TrafficTimes:
@@ -111,15 +116,14 @@ class PacketModel:
             ValueError: The traffic has multicasts, or takes more than `max_cycles`.
             RoutingError: Packets wait for each other in a circle.
         """
-        router = self.router(topology, flit_bytes)
-        messages = self.messages(topology, traffic, flit_bytes, release_F)
+        messages, router = self.inputs(topology, traffic, flit_bytes, release_F)
         start_F = np.zeros(traffic.num_flows, dtype=np.int64)
         finish_F = np.zeros(traffic.num_flows, dtype=np.int64)
         end = packet_times(messages, router, self.max_cycles, start_F, finish_F)
         if end == DEADLOCKED:
             msg = (
                 f"{topology.name}: packets wait for each other in a circle under these routes; "
-                f"route with a policy that cannot deadlock, such as xy on a healthy mesh"
+                f"let the simulator avoid deadlock, or use other routes"
             )
             raise RoutingError(msg)
         if end != FINISHED:
@@ -130,7 +134,7 @@ class PacketModel:
             raise ValueError(msg)
         return start_F, finish_F
 
-    def router(self, topology: Topology, flit_bytes: float) -> Router:
+    def _router(self, topology: Topology, flit_bytes: float, num_vcs: int) -> Router:
         """Return routers and links in cycles."""
         fastest = float(topology.bandwidth_bytes_per_s_L.max(initial=1.0))
         flit_cycles_L = fastest / topology.bandwidth_bytes_per_s_L
@@ -144,7 +148,7 @@ class PacketModel:
             num_units=num_units,
             num_outputs=topology.num_links + (topology.num_dies if per_die else num_units),
             num_links=topology.num_links,
-            num_vcs=self.num_vcs,
+            num_vcs=num_vcs,
             buffer_flits=self.buffer_flits or round_trip,
             packet_flits=self.packet_flits,
             delay_U=np.concatenate(
@@ -155,31 +159,33 @@ class PacketModel:
             credit_delay=self.credit_cycles,
         )
 
-    def messages(
+    def inputs(
         self, topology: Topology, traffic: Traffic, flit_bytes: float, release_F: IntArray
-    ) -> Messages:
-        """Return what is sent, in flits and cycles.
+    ) -> tuple[Messages, Router]:
+        """Return what is sent, and through what, in flits and cycles.
 
         Raises:
             ValueError: The traffic has multicasts.
         """
-        hops_F = np.diff(traffic.first_link_F1)
-        moves_F = hops_F > 0
-        last_H = traffic.first_link_F1[1:][moves_F] - 1
-        leaf_F = topology.destination_L[traffic.link_H[last_H]]
-        follows_H = topology.source_L[traffic.link_H[1:]]
-        is_first_H = np.zeros(traffic.link_H.size, dtype=np.bool_)
-        is_first_H[traffic.first_link_F1[:-1][moves_F]] = True
-        broken_H = follows_H != topology.destination_L[traffic.link_H[:-1]]
-        if (broken_H & ~is_first_H[1:]).any() or (leaf_F != traffic.destination_F[moves_F]).any():
-            msg = "the packet simulator has no multicasts; use bound, queue or fluid for them"
-            raise ValueError(msg)
+        _refuse_multicasts(topology, traffic)
+        low_vc_H, high_vc_H, num_vcs = self._channels(topology, traffic)
+        messages = self._messages(topology, traffic, flit_bytes, release_F, (low_vc_H, high_vc_H))
+        return messages, self._router(topology, flit_bytes, num_vcs)
+
+    def _messages(
+        self,
+        topology: Topology,
+        traffic: Traffic,
+        flit_bytes: float,
+        release_F: IntArray,
+        vcs_H: tuple[IntArray, IntArray],
+    ) -> Messages:
+        moves_F = np.diff(traffic.first_link_F1) > 0
         first_link_F = np.zeros(traffic.num_flows, dtype=np.int64)
         first_link_F[moves_F] = traffic.link_H[traffic.first_link_F1[:-1][moves_F]]
         per_die = self.local_ports is LocalPorts.PER_DIE
         inject_F = traffic.source_F.astype(np.int64) if per_die else first_link_F
         eject_F = topology.num_links + traffic.destination_F.astype(np.int64)
-        low_vc_H, high_vc_H = self._vc_classes(topology, traffic)
         first_follower_F1, follower_E = traffic.followers()
         return Messages(
             num_flits_F=np.where(
@@ -189,8 +195,8 @@ class PacketModel:
             ),
             first_link_F1=traffic.first_link_F1,
             link_H=traffic.link_H,
-            low_vc_H=low_vc_H,
-            high_vc_H=high_vc_H,
+            low_vc_H=vcs_H[0],
+            high_vc_H=vcs_H[1],
             inject_F=topology.num_links + inject_F,
             eject_F=eject_F if per_die else np.full(traffic.num_flows, -1, dtype=np.int64),
             release_F=release_F,
@@ -200,28 +206,32 @@ class PacketModel:
             next_F=traffic.next_in_channel_F(),
         )
 
-    def _vc_classes(self, topology: Topology, traffic: Traffic) -> tuple[IntArray, IntArray]:
-        """Return the VCs allowed on each hop: on tori, other ones behind a wrap than before it."""
+    def _channels(self, topology: Topology, traffic: Traffic) -> tuple[IntArray, IntArray, int]:
+        """Return the VCs allowed on each hop, as (first, one past last), and how many there are."""
         num_hops = traffic.link_H.size
-        low_H = np.zeros(num_hops, dtype=np.int64)
-        high_H = np.full(num_hops, self.num_vcs, dtype=np.int64)
-        if not any(topology.wraps):
-            return low_H, high_H
-        if self.num_vcs < 2:
-            msg = f"a torus needs at least 2 virtual channels, found num_vcs={self.num_vcs}"
-            raise ValueError(msg)
-        dim_L, wraps_L = _dimensions(topology)
-        dim_H, wraps_H = dim_L[traffic.link_H], wraps_L[traffic.link_H]
-        is_first_H = np.zeros(num_hops, dtype=np.bool_)
-        starts = traffic.first_link_F1[:-1]
-        is_first_H[starts[starts < traffic.first_link_F1[1:]]] = True
-        turns_H = is_first_H | (dim_H != np.roll(dim_H, 1))
-        # Wraps crossed since the last turn; the wrap link itself still belongs to the first half.
-        crossed_H = np.cumsum(wraps_H) - wraps_H
-        at_turn_H = np.maximum.accumulate(np.where(turns_H, np.arange(num_hops), 0))
-        is_behind_H = crossed_H > crossed_H[at_turn_H]
-        half = self.num_vcs // 2
-        return np.where(is_behind_H, half, 0), np.where(is_behind_H, self.num_vcs, half)
+        if not self.avoids_deadlock:
+            zero_H = np.zeros(num_hops, dtype=np.int64)
+            return zero_H, zero_H + self.num_vcs, self.num_vcs
+        routes = Routes(first_F1=traffic.first_link_F1, link_H=traffic.link_H.astype(np.int64))
+        channels = assign_channels(topology, routes, dateline_channels(topology, routes))
+        num_vcs = max(self.num_vcs, channels.num_virtual_channels)
+        low_H = channels.channel_H * num_vcs // channels.num_virtual_channels
+        high_H = (channels.channel_H + 1) * num_vcs // channels.num_virtual_channels
+        return low_H, high_H, num_vcs
+
+
+def _refuse_multicasts(topology: Topology, traffic: Traffic) -> None:
+    """Raise unless every route is a path to its destination."""
+    moves_F = np.diff(traffic.first_link_F1) > 0
+    first_H = traffic.first_link_F1[:-1][moves_F]
+    last_H = traffic.first_link_F1[1:][moves_F] - 1
+    continues_H = np.ones(traffic.link_H.size, dtype=np.bool_)
+    continues_H[first_H] = False
+    breaks_H = topology.source_L[traffic.link_H[1:]] != topology.destination_L[traffic.link_H[:-1]]
+    ends_F = topology.destination_L[traffic.link_H[last_H]]
+    if (breaks_H & continues_H[1:]).any() or (ends_F != traffic.destination_F[moves_F]).any():
+        msg = "the packet simulator has no multicasts; use bound, queue or fluid for them"
+        raise ValueError(msg)
 
 
 def default_flit_bytes(traffic: Traffic) -> float:
@@ -240,21 +250,6 @@ def default_flit_bytes(traffic: Traffic) -> float:
 def _cycles(exact: FloatArray) -> IntArray:
     """Round up to whole cycles, forgiving what floating point adds."""
     return np.ceil(exact * (1 - 1e-12)).astype(np.int64)
-
-
-def _dimensions(topology: Topology) -> tuple[IntArray, IntArray]:
-    """Return each link's lattice dimension (others share one more), and 1 where it wraps."""
-    dim_L = np.full(topology.num_links, NUM_LATTICE_PORTS, dtype=np.int64)
-    wraps_L = np.zeros(topology.num_links, dtype=np.int64)
-    for port in range(NUM_LATTICE_PORTS):
-        link_D = topology.port_link_DP[:, port]
-        links = link_D[link_D >= 0]
-        dim = 2 - port // 2
-        dim_L[links] = dim
-        here = topology.lattice_D3[topology.source_L[links], dim]
-        there = topology.lattice_D3[topology.destination_L[links], dim]
-        wraps_L[links] = (np.abs(there - here) > 1) & topology.wraps[dim]
-    return dim_L, wraps_L
 
 
 PACKET: Final = PacketModel()

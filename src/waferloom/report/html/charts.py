@@ -29,6 +29,7 @@ TIME_COLOURS: Final = {
 ENERGY_COLOURS: Final = {
     EnergyPart.COMPUTE: "#4c86d8",
     EnergyPart.SRAM: "#9cc0f0",
+    EnergyPart.NOC: "#57a89a",
     EnergyPart.DRAM: "#7d56bd",
     EnergyPart.NETWORK: "#e08a3c",
     EnergyPart.STATIC: "#b3bcc8",

@@ -3,8 +3,8 @@
 Placed degrees are visited in the order of a bound that no option beats (the mean stage's compute,
 every micro-batch). Once that bound exceeds the best score of the last degrees worth showing, the
 rest cannot matter and is skipped; so are degrees whose state alone exceeds a die. The same sweep
-over the relaxed problem (memory pooled, collectives limited by injection alone) gives the lower
-bound that certifies the result.
+over the relaxed problem (memory pooled, collectives without contention) gives the lower bound that
+certifies the result.
 """
 
 import time
@@ -77,13 +77,13 @@ def exhaustive(
     degrees = space.degrees(scenario.job, network.num_dies)
     placed = _placed(degrees, space)
     options = space.options(scenario.job)
-    tables = scorer(scenario, network, placed, options, space.overlap)
+    tables = scorer(scenario, network, placed, options, space.overlap, space.software)
     built = time.perf_counter()
     sweep = _Sweep(tables, num_alternatives + 1)
     sweep.run(progress)
     bounds = (
         _relaxed_bound(tables, space, BoundName.PIPELINE, Relaxation.NO_COMMUNICATION),
-        _relaxed_bound(tables, space, BoundName.RELAXED, Relaxation.INJECTION_ONLY),
+        _relaxed_bound(tables, space, BoundName.RELAXED, Relaxation.NO_CONTENTION),
     )
     done = time.perf_counter()
     best, alternatives = sweep.candidates(space)
@@ -212,7 +212,9 @@ class _Sweep:
         self, row: int, option: int, step_s: float, memory_bytes: float, space: Space
     ) -> Candidate:
         placement, degrees = self._tables.placed[row]
-        strategy: Strategy = self._tables.options[option].strategy(degrees, space.overlap)
+        strategy: Strategy = self._tables.options[option].strategy(
+            degrees, space.overlap, space.software
+        )
         return Candidate(
             strategy=strategy, placement=placement, step_s=step_s, memory_bytes=memory_bytes
         )
