@@ -1,4 +1,4 @@
-"""The line: counts and tables worked out by hand, and what it promises about buffers."""
+"""The line: counts and tables worked out beforehand, and what it promises about buffers."""
 
 import re
 import tomllib
@@ -22,7 +22,7 @@ LINE = STREAMS["line"]
 
 
 @pytest.mark.parametrize(("n", "hops"), GOLDEN["line_piece_hops"]["expected"])
-def test_piece_hops_are_those_counted_by_hand(n: int, hops: int):
+def test_piece_hops_are_those_counted_beforehand(n: int, hops: int):
     assert traits_of(LINE.table(n)).piece_hops == hops
     assert LINE.traits(n).piece_hops == hops
 
@@ -46,7 +46,7 @@ def table_drawn(golden: dict[str, Any]) -> StreamTable:
 
 
 @pytest.mark.parametrize("golden", GOLDEN["table"], ids=lambda golden: str(golden["num_positions"]))
-def test_the_tables_are_those_drawn_by_hand(golden: dict[str, Any]):
+def test_the_tables_are_those_drawn_beforehand(golden: dict[str, Any]):
     assert LINE.table(golden["num_positions"]) == table_drawn(golden)
 
 

@@ -1,4 +1,4 @@
-"""Closed forms against numbers worked out by hand, and against rounds played one by one."""
+"""Closed forms against numbers worked out beforehand, and against rounds played one by one."""
 
 import tomllib
 from itertools import pairwise
@@ -66,7 +66,7 @@ def half_a_digit(written: float) -> float:
 
 
 @pytest.mark.parametrize("golden", GOLDEN["latency"])
-def test_times_are_those_worked_out_by_hand(golden: dict[str, Any]):
+def test_times_are_those_worked_out_beforehand(golden: dict[str, Any]):
     step = round_of(golden)
     found = {
         "piece_mb": step.piece_bytes / 1e6,
@@ -78,7 +78,7 @@ def test_times_are_those_worked_out_by_hand(golden: dict[str, Any]):
 
 
 @pytest.mark.parametrize("golden", GOLDEN["dram"])
-def test_memory_traffic_is_that_worked_out_by_hand(golden: dict[str, Any]):
+def test_memory_traffic_is_that_worked_out_beforehand(golden: dict[str, Any]):
     shape = GemmShape(
         num_tokens=16 * golden["num_tokens_per_die"], in_features=12288, out_features=49152
     )
@@ -87,7 +87,7 @@ def test_memory_traffic_is_that_worked_out_by_hand(golden: dict[str, Any]):
         assert moved / 1e12 * 1e6 == pytest.approx(golden[key], rel=0, abs=golden["abs_tol_us"])
 
 
-def test_the_limits_of_hiding_are_those_worked_out_by_hand():
+def test_the_limits_of_hiding_are_those_worked_out_beforehand():
     """450 and 900 tokens per die; degrees of 27, 9.1 and 6.8 where the input is read anew."""
     for bandwidth, tokens in ((4e12, 450), (2e12, 900)):
         assert (
